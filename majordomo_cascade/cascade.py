@@ -1,0 +1,412 @@
+"""What users hold: a list of providers, and the ways to ask it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import pickle
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from .errors import ConfigurationError, InvalidRequestError, MajordomoError, ProviderError, ResponseTruncatedError
+from .failover import Answer, Call, Clock, Rejected, Rules, Served, SystemClock
+from .gateway import Completion, Endpoint, resolve
+from .request import Message, build_messages, check_messages, check_params, fresh
+from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse
+from .retry import RetryPolicy
+from .settings import seconds
+from .structured import Abilities, Form, JSONForm, SchemaForm
+from .target import Target
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm  # unions are no `type` to a type checker
+
+T = TypeVar("T")
+
+Entry = Target | str | tuple[str, str]
+FailoverRule = type[BaseException] | tuple[type[BaseException], ...] | Callable[[MajordomoError], bool]
+
+
+@final
+class LLMCascade:
+    """Providers in order of preference; the first that can answer does.
+
+        cascade = LLMCascade([("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4.1")])
+        response = await cascade.get_response("Summarize this document: …")
+        print(response.content, response.provider, response.cost)
+
+    Each target is asked up to three times, with waits in between; then the next one is. A mistake of the caller's is
+    raised at once. If all fail, the last ``ProviderError`` is raised, with everything that was tried in ``attempts``.
+
+    A cascade is immutable, safe to share between tasks, and works in any event loop. It pickles as its configuration,
+    *with the API keys it was given, in clear*: treat such a pickle as a secret.
+
+    Args:
+        providers: ``("openai", "gpt-4.1")``, ``"openai/gpt-4.1"`` or ``Target(...)``; a bare name of a chat model that
+            LiteLLM knows will do, too.
+        retry: how often, and after which waits, one target is asked.
+        timeout: seconds for one attempt, None for no limit. A target's own comes first, a call's before both.
+        deadline: seconds for the whole call, with all targets, retries and waits; None for no limit.
+        failover_on: exception types, or a function from ``MajordomoError`` to bool: what moves a call on to the next
+            target. (``DeadlineExceededError`` never does.)
+        on_attempt: called with every ``Attempt`` as it ends. What it raises is logged, and breaks nothing.
+        **params: sent with every ``litellm.acompletion`` call. A target's own beat these, a call's beat both.
+
+    Raises:
+        ConfigurationError: the cascade can't be built as asked.
+    """
+
+    __slots__ = ("_config", "_deadline", "_endpoints", "_is_gateway", "_rules", "_timeout")
+
+    def __init__(
+        self,
+        providers: Iterable[Entry],
+        *,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = 120.0,
+        deadline: float | None = None,
+        failover_on: FailoverRule = (ProviderError,),
+        on_attempt: Callable[[Attempt], object] | None = None,
+        **params: Any,
+    ) -> None:
+        targets = _targets(providers)
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise ConfigurationError(f"retry must be a RetryPolicy, such as RetryPolicy(attempts=2), not {retry!r}")
+        if on_attempt is not None and (not callable(on_attempt) or inspect.iscoroutinefunction(on_attempt)):
+            raise ConfigurationError("on_attempt must be a plain function that takes an Attempt; it is not awaited")
+        params = fresh(check_params(params, (target.provider for target in targets), ConfigurationError))
+        for target in targets:
+            check_params(target.params, (target.provider,), ConfigurationError)
+        self._config: dict[str, Any] = {
+            "providers": targets,
+            "retry": retry or RetryPolicy(),
+            "timeout": seconds("timeout", timeout, ConfigurationError),
+            "deadline": seconds("deadline", deadline, ConfigurationError),
+            "failover_on": failover_on,
+            "on_attempt": on_attempt,
+            **params,
+        }
+        self._rules = Rules(self._config["retry"], _rule(failover_on), on_attempt, SystemClock())
+        self._deadline: float | None = self._config["deadline"]
+        self._endpoints = tuple(Endpoint(target, params, self._config["timeout"]) for target in targets)
+        self._is_gateway = params.get("api_base") is not None
+
+    @classmethod
+    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **options: Any) -> LLMCascade:
+        """A cascade from ``MAJORDOMO_…`` variables, read from the environment and from a dotenv file.
+
+        ``MAJORDOMO_PROVIDERS=anthropic/claude-sonnet-4-5,openai/gpt-4.1`` is needed. ``MAJORDOMO_TIMEOUT`` and
+        ``MAJORDOMO_DEADLINE`` are seconds or "none"; ``MAJORDOMO_RETRY_ATTEMPTS``, ``_BASE``, ``_FACTOR``,
+        ``_MAX_WAIT`` and ``_MAX_RETRY_AFTER`` are RetryPolicy's. The file's variables, keys included, are put into the environment,
+        where LiteLLM finds them; those that are set already win. ``options`` are LLMCascade's own, and win over both.
+
+        Raises:
+            ConfigurationError: a variable is missing, unknown or malformed, or a file other than ".env" is missing.
+        """
+        _load_env_file(env_file)
+        return cls(**{**_options_from(os.environ), **options})
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The targets, in order of preference."""
+        return tuple(endpoint.target for endpoint in self._endpoints)
+
+    async def get_response(
+        self,
+        user_prompt: str | None = None,
+        system_prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        deadline: float | EllipsisType | None = ...,
+        **params: Any,
+    ) -> LLMResponse:
+        """Ask for text.
+
+        Args:
+            user_prompt: what to answer; or give ``messages``.
+            system_prompt: how to answer it.
+            messages: many turns, images, tool results, in OpenAI's format, instead of the prompts.
+            temperature: not sent if None, nor are ``top_p`` and ``max_tokens``.
+            top_p: see ``temperature``.
+            max_tokens: the longest answer. One that it cuts comes back with ``finish_reason="length"``.
+            timeout: seconds for one attempt, instead of the target's and the cascade's; None for no limit.
+            deadline: seconds for the whole call, instead of the cascade's; None for no limit.
+            **params: anything else that ``litellm.acompletion`` takes; they beat the target's and the cascade's.
+
+        Raises:
+            RequestError: the request is at fault; mistakes that can be seen here are seen before any request.
+            ResponseTruncatedError: ``max_tokens`` was spent before any text came.
+            ProviderError: no target could serve; this is what the last one said.
+        """
+        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        asked = build_messages(user_prompt, system_prompt, messages)
+        return LLMResponse(**await self._ask(_TextForm(), asked, timeout, deadline, sampling, params))
+
+    async def get_json_response(
+        self,
+        user_prompt: str | None = None,
+        system_prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        deadline: float | EllipsisType | None = ...,
+        **params: Any,
+    ) -> LLMJSONResponse:
+        """Ask for a JSON object or array of any shape: by JSON mode where LiteLLM offers it, and in words.
+
+        Arguments and errors are those of ``get_response``, and:
+
+        Raises:
+            ResponseParsingError: the answer is not JSON.
+            ResponseTruncatedError: ``max_tokens`` cut the answer.
+        """
+        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        asked = build_messages(user_prompt, system_prompt, messages)
+        return LLMJSONResponse(**await self._ask(JSONForm(), asked, timeout, deadline, sampling, params))
+
+    async def get_structured_json_response(
+        self,
+        response_model: TypeForm[T],
+        user_prompt: str | None = None,
+        system_prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        deadline: float | EllipsisType | None = ...,
+        **params: Any,
+    ) -> LLMStructuredResponse[T]:
+        """Ask for a value of a type: by its JSON Schema where LiteLLM offers that, else with the schema in the prompt.
+
+        Args:
+            response_model: anything that pydantic's ``TypeAdapter`` takes: a model, a dataclass, a TypedDict,
+                ``list[Item]``, a union, a primitive.
+
+        The other arguments and errors are those of ``get_response``, and:
+
+        Raises:
+            ResponseValidationError: the answer is JSON, but not of that type.
+            ResponseParsingError: the answer is not JSON.
+            ResponseTruncatedError: ``max_tokens`` cut the answer.
+        """
+        if "response_format" in params:
+            raise InvalidRequestError("response_format is made from response_model here; give only one of them")
+        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        asked = build_messages(user_prompt, system_prompt, messages)
+        form = _schema_form(response_model)
+        return LLMStructuredResponse(**await self._ask(form, asked, timeout, deadline, sampling, params))
+
+    async def acompletion(
+        self,
+        messages: Sequence[Message],
+        *,
+        timeout: float | EllipsisType | None = ...,
+        deadline: float | EllipsisType | None = ...,
+        **params: Any,
+    ) -> Any:
+        """``litellm.acompletion`` without ``model``: takes what it takes, gives back LiteLLM's own ``ModelResponse``.
+
+        Raises:
+            RequestError, ResponseTruncatedError, ProviderError: as for ``get_response``. LiteLLM's own exception is
+                the ``__cause__``.
+        """
+        return (await self._ask(_TextForm(), check_messages(messages), timeout, deadline, {}, params))["raw"]
+
+    async def _ask(
+        self,
+        form: Form[T],
+        messages: list[Message],
+        timeout: float | EllipsisType | None,
+        deadline: float | EllipsisType | None,
+        sampling: Mapping[str, Any],
+        params: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """The one path of all ways to ask: the fields of a Response."""
+        call_params = {name: value for name, value in sampling.items() if value is not None}
+        if params:
+            providers = (endpoint.provider for endpoint in self._endpoints)
+            call_params |= check_params(params, providers, InvalidRequestError, gateway=self._is_gateway)
+        if timeout is not ...:
+            timeout = seconds("timeout", timeout, InvalidRequestError)
+            call_params["timeout"] = timeout
+        limit = self._deadline if deadline is ... else seconds("deadline", deadline, InvalidRequestError)
+
+        async def ask(endpoint: Endpoint) -> Answer[tuple[T, Completion]]:
+            asked, shaped = form.ask(messages, endpoint.abilities)
+            completion = await endpoint.complete(asked, {**shaped, **call_params})
+            try:
+                value = form.read(_text(completion, form), endpoint.provider, endpoint.model)
+            except MajordomoError as error:
+                raise Rejected(error, completion.usage, completion.cost) from None
+            return Answer((value, completion), completion.usage, completion.cost)
+
+        call = Call(self._rules, self._endpoints, timeout=timeout, deadline=limit)
+        return _fields(await call.serve(ask), call)
+
+    def _rehearsed(self, targets: list[Target], clock: Clock) -> LLMCascade:
+        """The same cascade over other targets and another clock, for ``majordomo_cascade.testing``."""
+        twin = LLMCascade(**{**self._config, "providers": targets})
+        twin._rules = replace(self._rules, clock=clock)
+        return twin
+
+    def __repr__(self) -> str:
+        names = ", ".join(repr(f"{target.provider}/{target.model}") for target in self.targets)
+        return f"LLMCascade([{names}])"
+
+    def __reduce__(self) -> tuple[Callable[..., LLMCascade], tuple[dict[str, Any]]]:
+        for name, value in self._config.items():
+            try:
+                pickle.dumps(value)
+            except Exception as error:
+                raise pickle.PicklingError(
+                    f"this LLMCascade can't be pickled because of its {name} ({type(value).__name__}): "
+                    "use a function or class that can be imported by name, or build the cascade where it is used"
+                ) from error
+        return _rebuild, (self._config,)
+
+
+class _TextForm:
+    """Text as it comes."""
+
+    def ask(self, messages: list[Message], abilities: Abilities) -> tuple[list[Message], dict[str, Any]]:
+        """The messages, with nothing added."""
+        return messages, {}
+
+    def read(self, text: str, provider: str, model: str) -> str:
+        """The text."""
+        return text
+
+
+@lru_cache(maxsize=256)
+def _cached_form(response_model: Any) -> SchemaForm[Any]:
+    return SchemaForm(response_model)
+
+
+def _schema_form(response_model: TypeForm[T]) -> SchemaForm[T]:
+    """The form of a type, made once: pydantic takes milliseconds to build a validator."""
+    if isinstance(response_model, Hashable):
+        return _cached_form(response_model)
+    return SchemaForm(response_model)
+
+
+def _text(completion: Completion, form: Form[Any]) -> str:
+    """The answer's text, whole where half of it is of no use."""
+    text = completion.text()
+    if completion.finish_reason == "length" and not isinstance(form, _TextForm):
+        name = f"{completion.provider}/{completion.model}"
+        raise ResponseTruncatedError(
+            f"{name}: max_tokens cut the JSON answer after {len(text)} characters; raise it, or ask for less",
+            provider=completion.provider,
+            model=completion.model,
+            partial_content=text,
+        )
+    return text
+
+
+def _fields(served: Served[tuple[T, Completion]], call: Call) -> dict[str, Any]:
+    """What a Response tells, from the record of its call."""
+    value, completion = served.answer.value
+    paid = [a.cost for a in call.attempts if a.outcome == "ok" or (a.usage and a.usage.total_tokens)]
+    return {
+        "content": value,
+        "provider": served.endpoint.provider,
+        "model": served.endpoint.model,
+        "usage": completion.usage,
+        "cost": completion.cost,
+        "total_cost": None if None in paid else math.fsum(cost for cost in paid if cost),
+        "latency": call.elapsed(),
+        "finish_reason": completion.finish_reason,
+        "attempts": tuple(call.attempts),
+        "failed_over": served.failed_over,
+        "raw": completion.raw,
+    }
+
+
+def _targets(providers: Any) -> list[Target]:
+    """The checked targets of a cascade."""
+    if isinstance(providers, str | Target | Mapping) or not isinstance(providers, Iterable):
+        raise ConfigurationError(
+            f"providers must be a list such as [('openai', 'gpt-4.1')], not {type(providers).__name__}"
+        )
+    entries = list(providers)
+    if not entries:
+        raise ConfigurationError("providers is empty; a cascade needs at least one, such as ('openai', 'gpt-4.1')")
+    if isinstance(providers, tuple) and len(entries) == 2 and all(isinstance(e, str) and "/" not in e for e in entries):
+        raise ConfigurationError(f"providers must be a list of pairs: [{providers!r}], not {providers!r}")
+    return [resolve(entry) for entry in entries]
+
+
+def _rule(failover_on: Any) -> Callable[[MajordomoError], bool]:
+    """``failover_on`` as a function."""
+    types = failover_on if isinstance(failover_on, tuple) else (failover_on,)
+    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types):
+        return lambda error: isinstance(error, types)
+    if callable(failover_on) and not isinstance(failover_on, type):
+        return lambda error: bool(failover_on(error))
+    raise ConfigurationError(
+        f"failover_on must be exception types such as (ProviderError,), or a function from an error to bool, "
+        f"not {failover_on!r}"
+    )
+
+
+def _rebuild(config: dict[str, Any]) -> LLMCascade:
+    """Unpickle a cascade."""
+    return LLMCascade(**config)
+
+
+def _load_env_file(env_file: str | os.PathLike[str] | None) -> None:
+    """Put a dotenv file's variables into the environment, without touching those that are set."""
+    if env_file is None:
+        return
+    from dotenv import load_dotenv  # noqa: PLC0415 - importing the package must stay quick
+
+    if not Path(env_file).is_file():
+        if str(env_file) != ".env":
+            raise ConfigurationError(f"env_file {str(env_file)!r} does not exist")
+        return
+    load_dotenv(env_file, override=False)
+
+
+def _options_from(environ: Mapping[str, str]) -> dict[str, Any]:
+    """LLMCascade's arguments from ``MAJORDOMO_…`` variables."""
+    given = {name.removeprefix("MAJORDOMO_"): value for name, value in environ.items() if name.startswith("MAJORDOMO_")}
+    retry = {f"RETRY_{name.upper()}": name for name in RetryPolicy.model_fields}
+    if unknown := given.keys() - {"PROVIDERS", "TIMEOUT", "DEADLINE"} - retry.keys():
+        raise ConfigurationError(
+            f"MAJORDOMO_{min(unknown)} is not a setting; expected MAJORDOMO_PROVIDERS, _TIMEOUT, _DEADLINE, "
+            + ", ".join(f"_{name}" for name in retry)
+        )
+    providers = [entry.strip() for entry in given.get("PROVIDERS", "").split(",") if entry.strip()]
+    if not providers:
+        raise ConfigurationError(
+            "MAJORDOMO_PROVIDERS is not set; expected a list such as anthropic/claude-sonnet-4-5,openai/gpt-4.1"
+        )
+    options: dict[str, Any] = {"providers": providers}
+    for name in given.keys() & {"TIMEOUT", "DEADLINE"}:
+        options[name.lower()] = None if given[name].strip().lower() == "none" else _number(name, given[name])
+    policy: dict[str, Any] = {retry[name]: _number(name, given[name]) for name in given.keys() & retry.keys()}
+    if policy:
+        options["retry"] = RetryPolicy(**policy)
+    return options
+
+
+def _number(name: str, text: str) -> float:
+    """A number from a variable, an int where it is one."""
+    try:
+        return int(text) if text.strip().isdigit() else float(text)
+    except ValueError:
+        raise ConfigurationError(f"MAJORDOMO_{name} must be a number, not {text!r}") from None

@@ -1,0 +1,367 @@
+"""LiteLLM's exceptions, told apart: what they are in this package's tree.
+
+LiteLLM's class alone can't be trusted: it differs by vendor, and words in a text override the status. So the
+exception's chain of causes is read, the surest sign first:
+
+1. the HTTP answer at its end: status, headers and the vendor's error body;
+2. a timeout or a network error;
+3. an exception raised while LiteLLM was reading an answer: the answer is at fault;
+4. an exception raised before anything was sent: the caller is at fault, or LiteLLM;
+5. LiteLLM's own status and class, where there is nothing else: mocks, patches, its own checks.
+
+Classes are told by name: openai 3 brings its HTTP client along under another name than openai 2.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .errors import (
+    AuthenticationError,
+    ContentPolicyError,
+    ContextWindowExceededError,
+    InvalidRequestError,
+    InvalidResponseError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    QuotaExceededError,
+    RateLimitError,
+    RequestError,
+    UnsupportedRequestError,
+)
+
+Verdict = type[ProviderError] | type[RequestError]
+
+#: What a status means by itself. Any other 5xx is ProviderUnavailableError, any other at all ProviderError.
+BY_STATUS: dict[int, Verdict] = {
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    402: QuotaExceededError,
+    403: PermissionDeniedError,
+    404: ModelNotFoundError,
+    408: ProviderTimeoutError,
+    409: ProviderUnavailableError,  # the vendors' own clients retry it: a lock that will be free in a moment
+    410: ModelNotFoundError,
+    413: ContextWindowExceededError,
+    422: InvalidRequestError,
+    425: ProviderUnavailableError,
+    429: RateLimitError,
+    504: ProviderTimeoutError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The HTTP answer at the end of a chain of exceptions, as far as it tells why there is no completion."""
+
+    status: int
+    headers: Mapping[str, str]
+    message: str = ""
+    """The vendor's own words."""
+    codes: tuple[str, ...] = ()
+    """The vendor's codes: OpenAI's ``code`` and ``type``, Anthropic's ``type``, Gemini's ``status`` and ``reason``."""
+    body: Any = field(default=None, repr=False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait: from ``retry-after-ms``, ``retry-after`` (RFC 9110: seconds or a date), or Gemini's body."""
+        for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+            try:
+                return max(0.0, float(self.headers[name]) * unit)
+            except (KeyError, ValueError):
+                pass
+        try:
+            return max(0.0, parsedate_to_datetime(self.headers["retry-after"]).timestamp() - time.time())
+        except (KeyError, ValueError):
+            pass
+        for detail in _details(self.body):
+            if match := re.fullmatch(r"(\d+(?:\.\d+)?)s", str(detail.get("retryDelay"))):
+                return float(match[1])
+        return None
+
+    @property
+    def request_id(self) -> str | None:
+        """The vendor's id of the request."""
+        return self.headers.get("x-request-id") or self.headers.get("request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a vendor's error code or words mean where the status can't tell."""
+
+    verdict: Verdict
+    statuses: tuple[int, ...]
+    codes: str = ""
+    """The vendor's codes, in full, as a regular expression."""
+    words: str = ""
+    """A regular expression for a part of the vendor's message."""
+
+    def matches(self, answer: Answer) -> bool:
+        """Whether the answer gives this hint."""
+        return answer.status in self.statuses and (
+            any(re.fullmatch(self.codes, code, re.IGNORECASE) for code in answer.codes)
+            or bool(self.words and re.search(self.words, answer.message, re.IGNORECASE))
+        )
+
+
+#: The first that matches counts.
+HINTS = (
+    Hint(
+        QuotaExceededError,
+        statuses=(400, 403, 429),
+        codes="insufficient_quota|billing_error|billing_hard_limit_reached",
+        words="credit balance is too low|reached your specified api usage limits|insufficient (balance|credits)",
+    ),
+    Hint(
+        ContextWindowExceededError,
+        statuses=(400, 422, 429),
+        codes="context_length_exceeded",
+        words="prompt is too long|input is too long|maximum context length|context window|input token count .*exceeds"
+        "|request too large",
+    ),
+    Hint(
+        ContentPolicyError,
+        statuses=(400, 403, 422),
+        codes="content_policy_violation|content_filter|ResponsibleAIPolicyViolation",
+        words="safety system|content management policy|content filtering policy",
+    ),
+    Hint(
+        AuthenticationError,
+        statuses=(400,),  # Gemini's and xAI's word for it
+        codes="API_KEY_INVALID",
+        words="(incorrect|invalid) api key|api key (not valid|expired)",
+    ),
+    Hint(ModelNotFoundError, statuses=(400,), codes="model_not_found"),
+    Hint(
+        UnsupportedRequestError,
+        statuses=(400, 422),
+        codes=r"unsupported_\w+",
+        words="not supported|does(n't| not) support",
+    ),
+)
+
+#: LiteLLM's classes that say more than their status, for where there is no HTTP answer. Most derived first.
+BY_CLASS: tuple[tuple[str, Verdict], ...] = (
+    ("UnsupportedParamsError", UnsupportedRequestError),
+    ("ContextWindowExceededError", ContextWindowExceededError),
+    ("ContentPolicyViolationError", ContentPolicyError),
+    ("RejectedRequestError", ContentPolicyError),
+    ("GuardrailRaisedException", ContentPolicyError),
+    ("BlockedPiiEntityError", ContentPolicyError),
+    ("PaymentRequiredError", QuotaExceededError),
+    ("APIResponseValidationError", InvalidResponseError),
+    ("Timeout", ProviderTimeoutError),
+    ("APIConnectionError", ProviderConnectionError),
+)
+
+TIMEOUTS = ("TimeoutException", "APITimeoutError", "TimeoutError", "ServerTimeoutError")
+NETWORK = ("TransportError", "ClientError", "ConnectionError", "gaierror", "SSLError")
+#: Network errors in name only: nothing was sent, because of what we were told to send.
+NOT_NETWORK = ("UnsupportedProtocol", "LocalProtocolError", "InvalidURL")
+
+#: The host application's own guards: they are handed back as they are.
+HANDED_BACK = ("BudgetExceededError", "ModifyResponseException", "SensitiveDataRouteException")
+
+#: Functions of LiteLLM and openai that read an answer: what is raised inside them is the answer's fault.
+READING = (
+    "transform_response",
+    "transform_parsed_response",
+    "convert_to_model_response_object",
+    "parse_body",
+    "_parse",
+    "_transform_google_generate_content_to_openai_model_response",
+)
+
+#: Shorter than this, a string is too common to be told from the vendor's own words.
+SHORTEST_SECRET = 8
+#: Characters of a vendor's text that are read, and that are quoted.
+LONGEST_TEXT, LONGEST_QUOTE = 4000, 300
+
+
+def classify(
+    error: Exception, provider: str, model: str, *, mocked: bool = False, secrets: Iterable[str] = (), key: str = ""
+) -> Exception:
+    """This package's error for what LiteLLM raised, its ``__cause__`` set; a local bug comes back as what it is.
+
+    ``mocked`` says that no request was made; ``secrets`` are the keys and texts that a vendor may have echoed; ``key``
+    is what to do about a missing one.
+    """
+    links = list(chain(error))
+    answer = next((found for link in links if (found := _answer(link, secrets))), None)
+    verdict = _by_answer(answer) if answer else _by_chain(error, links, mocked=mocked)
+    if isinstance(verdict, Exception):
+        return verdict
+    said = _said(answer) if answer else _explain(verdict, error, links, mocked=mocked, key=key)
+    message = f"{provider}/{model}: {said}"
+    ours: Exception
+    if issubclass(verdict, ProviderError):
+        ours = verdict(
+            message,
+            provider=provider,
+            model=model,
+            status_code=answer.status if answer else (_status(error) if len(links) == 1 or mocked else None),
+            retry_after=answer.retry_after if answer else None,
+            request_id=answer.request_id if answer else None,
+            original_error=error,
+        )
+    else:
+        ours = verdict(message)
+    ours.__cause__ = error
+    return ours
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what caused it, outermost first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _by_answer(answer: Answer) -> Verdict:
+    """The verdict on an HTTP error, which is the provider's word."""
+    hinted = next((hint.verdict for hint in HINTS if hint.matches(answer)), None)
+    return hinted or _by_status(answer.status)
+
+
+def _by_status(status: int | None) -> Verdict:
+    """The verdict on a status alone."""
+    if status is not None and status >= 500:
+        return BY_STATUS.get(status, ProviderUnavailableError)
+    return BY_STATUS.get(status or 0, ProviderError)
+
+
+def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool) -> Verdict | Exception:
+    """The verdict where no HTTP answer came; an exception that is none of ours is handed back."""
+    if _is(error, *HANDED_BACK):
+        return error
+    if mocked or (len(links) == 1 and _is_litellm(error)):
+        return next((verdict for name, verdict in BY_CLASS if _is(error, name)), None) or _by_status(_status(error))
+    if any(_is(link, *TIMEOUTS) for link in links):
+        return ProviderTimeoutError
+    if any(_is(link, *NETWORK) for link in links) and not any(_is(link, *NOT_NETWORK) for link in links):
+        return ProviderConnectionError
+    if any(map(_lacks_key, links)):
+        return AuthenticationError
+    if any(_was_reading(link) for link in links):
+        return InvalidResponseError
+    if 400 <= (status := _status(error) or 500) < 500:
+        return _by_status(status)
+    local = next((link for link in links if isinstance(link, Exception) and not _is_litellm(link)), None)
+    if local is None:
+        return InvalidResponseError
+    if isinstance(local, ImportError):
+        return _missing_package(local)
+    return InvalidRequestError if type(local) is Exception else local
+
+
+def _missing_package(error: ImportError) -> ImportError:
+    """The same error, saying what to do: LiteLLM imports a vendor's packages when they are first needed."""
+    return type(error)(
+        f"LiteLLM needs the package {error.name!r} for this call: install it, or the extra of LiteLLM that brings it "
+        "(for tools=…: pip install 'litellm[mcp]')",
+        name=error.name,
+    )
+
+
+def _is(error: BaseException, *names: str) -> bool:
+    """Whether the exception's class, or one that it derives from, has one of the names."""
+    return any(base.__name__ in names for base in type(error).__mro__)
+
+
+def _is_litellm(error: BaseException) -> bool:
+    """Whether the exception's class is LiteLLM's own."""
+    return type(error).__module__.partition(".")[0] == "litellm"
+
+
+def _status(error: BaseException) -> int | None:
+    """LiteLLM's status, made up where there was no answer."""
+    status = getattr(error, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _lacks_key(error: BaseException) -> bool:
+    """Whether the exception says that there is no key: openai's bare OpenAIError, or a ValueError of LiteLLM's."""
+    if type(error).__name__ == "OpenAIError" and type(error).__module__.partition(".")[0] == "openai":
+        return True
+    return bool(re.search(r"missing .*(api[ _]key|credentials)", str(error), re.IGNORECASE))
+
+
+def _was_reading(error: BaseException) -> bool:
+    """Whether LiteLLM or the vendor's client was reading an answer when the exception was raised."""
+    return any(
+        frame.f_code.co_name in READING
+        and frame.f_globals.get("__name__", "").partition(".")[0] in ("litellm", "openai")
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+
+
+def _answer(error: BaseException, secrets: Iterable[str]) -> Answer | None:
+    """The HTTP answer that an httpx (or httpx2) status error carries, without the secrets that it may echo."""
+    if type(error).__name__ != "HTTPStatusError":
+        return None
+    response: Any = error.response  # type: ignore[attr-defined]
+    try:
+        body = json.loads(response.text)
+    except Exception:  # not read, not text, not JSON: the status must do
+        body = None
+    outer = body[0] if isinstance(body, list) and body else body
+    inner = outer.get("error", outer) if isinstance(outer, dict) else {}
+    inner = inner if isinstance(inner, dict) else {"message": inner}
+    message = inner.get("message") or inner.get("detail") or ""
+    codes = [inner.get("code"), inner.get("type"), inner.get("status"), *(d.get("reason") for d in _details(outer))]
+    return Answer(
+        status=response.status_code,
+        headers=response.headers,
+        message=scrub(message, secrets) if isinstance(message, str) else "",
+        codes=tuple(code for code in codes if isinstance(code, str)),
+        body=outer,
+    )
+
+
+def _details(body: Any) -> Iterator[dict[str, Any]]:
+    """Google's error details (https://google.aip.dev/193)."""
+    error = body.get("error") if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    return (detail for detail in details if isinstance(detail, dict)) if isinstance(details, list) else iter(())
+
+
+def _said(answer: Answer) -> str:
+    """The provider's own words; never LiteLLM's, which may quote the prompt."""
+    code = next(iter(answer.codes), "")
+    words = answer.message if len(answer.message) <= LONGEST_QUOTE else f"{answer.message[:LONGEST_QUOTE]}…"
+    return f"HTTP {answer.status} {code}".rstrip() + (f": {words}" if words else "")
+
+
+def _explain(verdict: Verdict, error: Exception, links: list[BaseException], *, mocked: bool, key: str) -> str:
+    """What happened where no HTTP answer tells it."""
+    if verdict is AuthenticationError and any(map(_lacks_key, links)):
+        return f"no API key: {key}"
+    known: dict[Verdict, str] = {
+        ProviderTimeoutError: "no answer in time",
+        ProviderConnectionError: f"no HTTP answer ({type(links[-1]).__name__})",
+        InvalidResponseError: "the answer can't be read; LiteLLM's account of it is in __cause__",
+        InvalidRequestError: "LiteLLM can't put it in this provider's terms and sent nothing; why is in __cause__",
+    }
+    alone = mocked or len(links) == 1
+    return f"LiteLLM raised {type(error).__name__}" if alone or verdict not in known else known[verdict]
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """A vendor's text on one line, the secrets in it blotted out."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "[…]")
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:LONGEST_TEXT]).split())

@@ -1,0 +1,196 @@
+"""Everything this package raises, in one tree.
+
+    MajordomoError                          .attempts
+    ├── ConfigurationError (ValueError)     the cascade can't be built as asked
+    ├── RequestError                        the request is at fault: no other provider is asked
+    │   ├── InvalidRequestError
+    │   └── ContentPolicyError
+    ├── ResponseError                       an answer came, this call can't use it
+    │   ├── ResponseParsingError            not JSON
+    │   │   └── ResponseValidationError     JSON, but not the schema's
+    │   └── ResponseTruncatedError          cut by max_tokens
+    └── ProviderError                       this provider can't serve now: the next one is asked
+        ├── RateLimitError                  retried first
+        ├── ProviderUnavailableError        retried first
+        ├── ProviderConnectionError         retried first
+        ├── InvalidResponseError            retried first
+        ├── ProviderTimeoutError            (TimeoutError) retried only where no other provider is left
+        ├── StreamInterruptedError
+        ├── DeadlineExceededError           (TimeoutError) ends the call
+        ├── AuthenticationError
+        ├── PermissionDeniedError
+        ├── QuotaExceededError
+        ├── ModelNotFoundError
+        ├── ContextWindowExceededError
+        └── UnsupportedRequestError
+
+All of them pickle. What a pickle leaves behind is ``original_error`` and ``__cause__``: LiteLLM's
+exceptions do not all pickle, and they may quote the prompt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .responses import Attempt
+
+
+class MajordomoError(Exception):
+    """Anything that goes wrong in a cascade."""
+
+    attempts: tuple[Attempt, ...] = ()
+    """Everything that was tried in the call that raised this, in the order in which it ended."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        return _rebuild, (type(self), self.args), {**self.__dict__, "original_error": None}
+
+
+def _rebuild(kind: type[MajordomoError], args: tuple[Any, ...]) -> MajordomoError:
+    """Make an unpickled error without its ``__init__``; its attributes follow as state."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+class ConfigurationError(MajordomoError, ValueError):
+    """The cascade can't be built as asked."""
+
+
+class RequestError(MajordomoError):
+    """The request itself is at fault, so no other provider is asked."""
+
+
+class InvalidRequestError(RequestError):
+    """Malformed messages or a wrong parameter: found before any request, or told by a 400 or 422."""
+
+
+class ContentPolicyError(RequestError):
+    """Refused by a safety system: the request, or the answer's content filter."""
+
+
+class ResponseError(MajordomoError):
+    """An answer came, and was paid for, but this call can't use it."""
+
+    def __init__(self, message: str = "", *, provider: str = "", model: str = "") -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+
+
+class ResponseParsingError(ResponseError):
+    """The answer is not JSON. ``raw_content`` holds it; the message never does."""
+
+    def __init__(self, message: str = "", *, provider: str = "", model: str = "", raw_content: str = "") -> None:
+        super().__init__(message, provider=provider, model=model)
+        self.raw_content = raw_content
+
+
+class ResponseValidationError(ResponseParsingError):
+    """The answer is JSON, but not what the schema asks for. ``errors`` is pydantic's list of problems."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        provider: str = "",
+        model: str = "",
+        raw_content: str = "",
+        errors: list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, model=model, raw_content=raw_content)
+        self.errors = errors or []
+
+
+class ResponseTruncatedError(ResponseError):
+    """The answer was cut by ``max_tokens``: JSON that ends early, or no text at all."""
+
+    def __init__(self, message: str = "", *, provider: str = "", model: str = "", partial_content: str = "") -> None:
+        super().__init__(message, provider=provider, model=model)
+        self.partial_content = partial_content
+
+
+class ProviderError(MajordomoError):
+    """This provider can't serve now. ``provider`` and ``model`` are the cascade's own, not LiteLLM's guess."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        provider: str = "",
+        model: str = "",
+        status_code: int | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        original_error: BaseException | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.status_code = status_code
+        """The HTTP status on the wire, None where no HTTP answer came."""
+        self.retry_after = retry_after
+        """Seconds the provider asks to wait, from the header or, for Gemini, the body."""
+        self.request_id = request_id
+        """The provider's own id of the request, for its support."""
+        self.original_error = original_error
+        """The exception that LiteLLM raised; None after unpickling."""
+
+
+class RateLimitError(ProviderError):
+    """429: too many requests or tokens in this minute."""
+
+
+class ProviderUnavailableError(ProviderError):
+    """5xx and 529: overloaded or broken."""
+
+
+class ProviderConnectionError(ProviderError):
+    """No HTTP answer: DNS, refused, reset, TLS, a body cut short."""
+
+
+class InvalidResponseError(ProviderError):
+    """Success in status only: garbage, no choices, empty content."""
+
+
+class ProviderTimeoutError(ProviderError, TimeoutError):
+    """408, 504, or our own ``timeout``."""
+
+
+class StreamInterruptedError(ProviderError):
+    """A stream broke after its first content. ``partial_content`` is what came."""
+
+    partial_content: str = ""
+
+
+class DeadlineExceededError(ProviderError, TimeoutError):
+    """The call's ``deadline`` is spent. Always ends the call."""
+
+
+class AuthenticationError(ProviderError):
+    """401, or a key that is missing or malformed (seen before any request)."""
+
+
+class PermissionDeniedError(ProviderError):
+    """403: the key is good, but not for this."""
+
+
+class QuotaExceededError(ProviderError):
+    """402, or a quota or credit that is used up, whatever the status."""
+
+
+class ModelNotFoundError(ProviderError):
+    """404 and 410: no such model, or no such address."""
+
+
+class ContextWindowExceededError(ProviderError):
+    """The prompt is too long for this model or this account; another may take it."""
+
+
+class UnsupportedRequestError(ProviderError):
+    """A parameter, tool or schema that this provider can't take; another may."""

@@ -1,0 +1,310 @@
+"""The one door to LiteLLM: who can be called, the call itself, what came back and what it cost.
+
+LiteLLM is imported when the first cascade is built, never when this package is. Nothing of its global state is
+written, with one exception: see ``load``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .classify import chain, classify
+from .errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ContentPolicyError,
+    InvalidResponseError,
+    ResponseTruncatedError,
+)
+from .request import Message, fresh
+from .responses import Usage
+from .structured import Abilities
+from .target import Target, key_problem
+
+#: Providers to which a key in the environment is the only way in, and the names LiteLLM reads it from. The others
+#: (AWS roles, Google's default credentials, servers that want none …) are never second-guessed.
+KEY_NAMES: dict[str, tuple[str, ...]] = {
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    "azure": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_AD_TOKEN"),
+    "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
+    "cohere_chat": ("COHERE_API_KEY", "CO_API_KEY"),
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "mistral": ("MISTRAL_API_KEY", "MISTRAL_AZURE_API_KEY"),
+    "openai": ("OPENAI_API_KEY",),
+}
+
+#: Parameters and globals of LiteLLM that may bring credentials, or make them needless.
+OTHER_WAYS_IN = ("extra_headers", "headers", "client", "litellm_credential_name", "use_litellm_proxy", "azure_ad_token")
+GLOBAL_WAYS_IN = (
+    "api_key",
+    "api_base",
+    "headers",
+    "secret_manager_client",
+    "credential_list",
+    "use_litellm_proxy",
+    "cache",
+)
+
+#: What LiteLLM would import in the middle of a first call (the OpenAI client's 450 modules, the tokenizer).
+LOADED_EARLY = ("openai.resources", "openai.resources.chat", "litellm.litellm_core_utils.default_encoding")
+
+#: Handed to LiteLLM for "no limit", where its own default would be 600 s. Seconds.
+NO_LIMIT = 86_400.0
+
+
+def load() -> Any:
+    """LiteLLM, imported; if this is its first import in the process, without its habit of printing at every error."""
+    ours = "litellm" not in sys.modules
+    litellm: Any = importlib.import_module("litellm")
+    if ours:
+        litellm.suppress_debug_info = True
+    for name in LOADED_EARLY:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    return litellm
+
+
+def resolve(entry: Any) -> Target:
+    """A target from a ``(provider, model)`` pair, a ``"provider/model"`` string, a known chat model's name, or itself.
+
+    Raises:
+        ConfigurationError: it is none of these, or LiteLLM has no such provider.
+    """
+    target: Target
+    if isinstance(entry, Target):
+        target = entry
+    elif isinstance(entry, str) and "/" in entry:
+        target = Target(*entry.split("/", 1))
+    elif isinstance(entry, str):
+        target = _by_model(entry)
+    elif isinstance(entry, Sequence) and len(entry) == 2 and all(isinstance(part, str) for part in entry):
+        target = Target(*entry)
+    else:
+        raise ConfigurationError(
+            f"a provider must be a pair such as ('openai', 'gpt-4.1'), a string such as 'openai/gpt-4.1', "
+            f"or a Target, not {type(entry).__name__}"
+        )
+    known = _known_providers()
+    if target.provider not in known:
+        near = difflib.get_close_matches(target.provider, known, n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "litellm.provider_list has their names"
+        raise ConfigurationError(f"LiteLLM has no provider {target.provider!r}: {hint}")
+    return target
+
+
+def _known_providers() -> list[str]:
+    """LiteLLM's providers, and those that the application registered with it."""
+    litellm = load()
+    custom = [str(entry["provider"]) for entry in litellm.custom_provider_map]
+    return [str(getattr(provider, "value", provider)) for provider in litellm.provider_list] + custom
+
+
+def _by_model(model: str) -> Target:
+    """The target of a bare model name. Only for chat models that LiteLLM's price list has: it guesses at others."""
+    litellm = load()
+    if litellm.model_cost.get(model, {}).get("mode") in ("chat", "responses"):
+        name, provider, *_ = litellm.get_llm_provider(model)
+        return Target(provider, name)
+    raise ConfigurationError(
+        f"{model!r} is not the name of a chat model that LiteLLM knows: give its provider, too, "
+        f"as ('provider', {model!r}) or 'provider/{model}'"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What LiteLLM gave back, and what it used."""
+
+    raw: Any
+    provider: str
+    model: str
+    usage: Usage
+    cost: float | None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped, as LiteLLM reports it; None where there is no choice at all."""
+        choices = getattr(self.raw, "choices", None)
+        reason = getattr(choices[0], "finish_reason", None) if choices else None
+        return None if reason is None else str(reason)
+
+    def text(self) -> str:
+        """The text of the first choice, "" where the model answered with tool calls, images or sound.
+
+        Raises:
+            InvalidResponseError: there is no choice, or nothing in it.
+            ContentPolicyError: a safety system, or the model itself, refused.
+            ResponseTruncatedError: ``max_tokens`` was spent before any text came.
+        """
+        name = f"{self.provider}/{self.model}"
+        message = getattr(self.raw.choices[0], "message", None) if getattr(self.raw, "choices", None) else None
+        if message is None:
+            raise self._invalid(f"{name}: the answer has no choices")
+        if self.finish_reason == "content_filter" or getattr(message, "refusal", None):
+            raise ContentPolicyError(f"{name} refused: the answer was held back by a safety system")
+        text = getattr(message, "content", None)
+        if isinstance(text, str) and text.strip():
+            return text
+        if any(getattr(message, part, None) for part in ("tool_calls", "function_call", "images", "audio")):
+            return text or ""
+        if self.finish_reason == "length":
+            raise ResponseTruncatedError(
+                f"{name}: max_tokens was spent before any text came; raise it", provider=self.provider, model=self.model
+            )
+        raise self._invalid(f"{name}: the answer is empty")
+
+    def _invalid(self, message: str) -> InvalidResponseError:
+        return InvalidResponseError(message, provider=self.provider, model=self.model, status_code=200)
+
+
+class Endpoint:
+    """One target, made ready: everything that can be known before a call is known once."""
+
+    __slots__ = ("_base", "_key_names", "_litellm", "abilities", "model", "provider", "target", "timeout")
+
+    def __init__(self, target: Target, params: Mapping[str, Any], timeout: float | None) -> None:
+        self._litellm = load()
+        self.target = target
+        self.provider = target.provider
+        self.model = target.model
+        self.timeout = target.timeout or timeout
+        self.abilities = self._abilities()
+        self._key_names = KEY_NAMES.get(target.provider, ())
+        own: dict[str, Any] = dict(target.params)
+        if target.api_key is not None:
+            own["api_key"] = target.api_key.get_secret_value()
+        if target.api_base is not None:
+            own["api_base"] = target.api_base
+        if "api_base" in own and "api_base" in params:
+            params = {name: value for name, value in params.items() if name != "api_key"}  # that is the gateway's key
+        self._base: dict[str, Any] = {
+            **params,
+            **fresh(own),
+            "model": f"{target.provider}/{target.model}",
+            "timeout": self.timeout or NO_LIMIT,
+            "max_retries": 0,  # both, always: the vendor's client reads one, LiteLLM's wrapper the other
+            "num_retries": 0,
+        }
+
+    def _abilities(self) -> Abilities:
+        """What LiteLLM says of the model; asking also loads the vendor's modules."""
+        name = {"model": self.model, "custom_llm_provider": self.provider}
+        supported = self._litellm.get_supported_openai_params(**name) or ()
+        if "response_format" not in supported:
+            return Abilities(json_mode=False, json_schema=False)
+        return Abilities(json_mode=True, json_schema=bool(self._litellm.supports_response_schema(**name)))
+
+    async def complete(self, messages: list[Message], params: Mapping[str, Any]) -> Completion:
+        """One call of ``litellm.acompletion``, which is one request on the wire.
+
+        Raises:
+            ProviderError: the provider can't serve now.
+            RequestError: the request is at fault.
+            Exception: a bug of the caller's or of LiteLLM's, as what it is.
+        """
+        sent = {name: fresh(value) for name, value in {**self._base, **params, "messages": messages}.items()}
+        mocked = any(value is not None for name, value in sent.items() if name.startswith("mock_"))
+        if not mocked and "api_key" not in sent and self._key_names:
+            self._check_key(sent)
+        try:
+            raw = await self._litellm.acompletion(**sent)  # looked up now: applications patch and instrument it
+        except Exception as error:
+            hint = (
+                f"set {self._key_names[0]}, or api_key=… on its Target"
+                if self._key_names
+                else "set api_key=… on its Target"
+            )
+            problem = classify(
+                error, self.provider, self.model, mocked=mocked, secrets=set(_secrets(sent, error)), key=hint
+            )
+        else:
+            return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw))
+        try:
+            raise problem  # outside of the handler: its context is what LiteLLM made it, and nothing more
+        finally:
+            del problem
+
+    def _check_key(self, sent: Mapping[str, Any]) -> None:
+        """See a missing or malformed key before the request, where a key in the environment is the only way in.
+
+        Raises:
+            AuthenticationError: there is none, or it can't be sent.
+        """
+        for name in self._key_names:
+            if key := os.environ.get(name):
+                if problem := key_problem(key):
+                    raise self._no_key(f"the key in {name} {problem}")
+                return
+        if self._has_other_way_in(sent):
+            return
+        raise self._no_key(f"no API key: set {self._key_names[0]}, or api_key=… on its Target")
+
+    def _has_other_way_in(self, sent: Mapping[str, Any]) -> bool:
+        """Whether credentials may come from elsewhere, or none are needed."""
+        litellm, prefix = self._litellm, self._key_names[0].removesuffix("_API_KEY")
+        return (
+            any(sent.get(name) for name in (*OTHER_WAYS_IN, "api_base", "base_url"))
+            or any(os.environ.get(f"{prefix}_{name}") for name in ("API_BASE", "BASE_URL", "CLIENT_ID", "AD_TOKEN"))
+            or any(getattr(litellm, name, None) for name in (*GLOBAL_WAYS_IN, f"{self.provider}_key"))
+            or any(entry["provider"] == self.provider for entry in litellm.custom_provider_map)
+            or not getattr(litellm.acompletion, "__module__", "").startswith("litellm.")  # patched
+        )
+
+    def _no_key(self, message: str) -> AuthenticationError:
+        return AuthenticationError(f"{self.provider}/{self.model}: {message}", provider=self.provider, model=self.model)
+
+    def _cost(self, raw: Any) -> float | None:
+        """US dollars by LiteLLM's price list; None where it has no price (it says 0.0 for some of these)."""
+        hidden = getattr(raw, "_hidden_params", None) or {}
+        cost = hidden.get("response_cost")
+        if cost is None and hidden.get("response_cost", ...) is ...:
+            with contextlib.suppress(Exception):  # LiteLLM raises a bare Exception for a model without a price
+                cost = self._litellm.completion_cost(completion_response=raw, model=self._base["model"])
+        if cost:
+            return float(cost)
+        return 0.0 if hidden.get("cache_hit") or (cost is not None and self._is_free()) else None
+
+    def _is_free(self) -> bool:
+        """Whether the price list says 0, as for local models."""
+        with contextlib.suppress(Exception):  # likewise
+            info = self._litellm.get_model_info(self.model, custom_llm_provider=self.provider)
+            return bool(info["input_cost_per_token"] == info["output_cost_per_token"] == 0)
+        return False
+
+
+def _usage(raw: Any) -> Usage:
+    """The tokens of an answer, in this package's words."""
+    usage = getattr(raw, "usage", None)
+    return Usage(
+        input_tokens=getattr(usage, "prompt_tokens", None) or 0,
+        output_tokens=getattr(usage, "completion_tokens", None) or 0,
+        total_tokens=getattr(usage, "total_tokens", None) or 0,
+        cached_tokens=getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None) or 0,
+        reasoning_tokens=getattr(getattr(usage, "completion_tokens_details", None), "reasoning_tokens", None) or 0,
+    )
+
+
+def _secrets(sent: Mapping[str, Any], error: Exception) -> Iterator[str]:
+    """What a vendor's error text must not bring into ours: keys, wherever they came from, and the prompt."""
+    for name, value in (*sent.items(), *os.environ.items()):
+        if isinstance(value, str) and any(part in name.lower() for part in ("key", "token", "secret", "password")):
+            yield value
+    requests = (getattr(link, "request", None) for link in chain(error) if type(link).__name__ == "HTTPStatusError")
+    for headers in (sent.get("extra_headers"), *(getattr(request, "headers", None) for request in requests)):
+        for name, value in (headers or {}).items():
+            if any(part in name.lower() for part in ("key", "auth", "token", "secret")):
+                yield from (value, value.rpartition(" ")[2])
+    for message in sent["messages"]:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else [{"text": content}]:
+            if isinstance(text := part.get("text"), str):
+                yield text

@@ -1,0 +1,390 @@
+"""For users' tests: a real provider on a loopback port that breaks as told.
+
+    with rehearse(my_cascade, Status(503)) as rehearsal:      # the first target is down
+        response = await rehearsal.cascade.get_response("Hello")
+    assert response.failed_over
+
+Nothing of LiteLLM or of this package is patched: requests go over a real socket to a server that
+speaks the OpenAI, Anthropic and Gemini wires. It needs the standard library only, runs in a thread
+of its own, and works in any event loop, in pytest and in notebooks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from .cascade import LLMCascade
+from .errors import ConfigurationError
+from .target import Target
+
+__all__ = [
+    "Behaviour",
+    "CutBody",
+    "Exchange",
+    "Garbage",
+    "Hang",
+    "LoopbackProvider",
+    "ManualClock",
+    "Rehearsal",
+    "Reply",
+    "Request",
+    "Reset",
+    "Status",
+    "rehearse",
+]
+
+Wire = Literal["openai", "anthropic", "gemini"]
+
+#: LiteLLM's providers that post OpenAI's format to ``{api_base}/chat/completions``.
+OPENAI_WIRE = (
+    "cerebras",
+    "deepseek",
+    "fireworks_ai",
+    "groq",
+    "hosted_vllm",
+    "mistral",
+    "openai",
+    "openrouter",
+    "perplexity",
+    "together_ai",
+    "xai",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that reached the provider."""
+
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    """Header names in lower case."""
+    json: Any = field(repr=False)
+    """The decoded body, None where it was not JSON."""
+
+    @property
+    def wire(self) -> Wire:
+        """Which vendor's format the caller speaks, told by the path."""
+        if self.path.endswith("/chat/completions"):
+            return "openai"
+        return "anthropic" if self.path.endswith("/messages") else "gemini"
+
+    @property
+    def model(self) -> str:
+        """The model asked for: in the body, or for Gemini in the path."""
+        if self.wire == "gemini":
+            return self.path.rpartition("/")[2].partition(":")[0]
+        return str(self.json["model"])
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and the open connection that waits for its answer."""
+
+    request: Request
+    writer: asyncio.StreamWriter
+
+    async def send(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        promise: int | None = None,
+    ) -> None:
+        """Send an answer; ``promise`` is the Content-Length, if it shall be a lie."""
+        lines = [f"HTTP/1.1 {status} -", f"content-type: {content_type}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines += [f"content-length: {len(body) if promise is None else promise}", "", ""]
+        self.writer.write("\r\n".join(lines).encode() + body)
+        await self.writer.drain()
+
+
+class Behaviour(Protocol):
+    """What the provider does with one request. Write your own if these do not reach."""
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Answer, or don't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer in the caller's wire format."""
+
+    text: str | None = "Hello from the loopback provider."
+    finish_reason: Literal["stop", "length", "content_filter"] = "stop"
+    input_tokens: int = 10
+    output_tokens: int = 5
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Answer 200 with a whole completion."""
+        body = {"openai": self._openai, "anthropic": self._anthropic, "gemini": self._gemini}[exchange.request.wire]
+        await exchange.send(200, json.dumps(body(exchange.request.model)).encode(), headers={"x-request-id": "req_1"})
+
+    def _openai(self, model: str) -> dict[str, Any]:
+        message = {"role": "assistant", "content": self.text}
+        return {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": model,
+            "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason}],
+            "usage": {
+                "prompt_tokens": self.input_tokens,
+                "completion_tokens": self.output_tokens,
+                "total_tokens": self.input_tokens + self.output_tokens,
+            },
+        }
+
+    def _anthropic(self, model: str) -> dict[str, Any]:
+        reasons = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+        return {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [{"type": "text", "text": self.text}] if self.text is not None else [],
+            "stop_reason": reasons[self.finish_reason],
+            "stop_sequence": None,
+            "usage": {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens},
+        }
+
+    def _gemini(self, model: str) -> dict[str, Any]:
+        reasons = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+        candidate: dict[str, Any] = {"finishReason": reasons[self.finish_reason], "index": 0}
+        if self.text is not None:
+            candidate["content"] = {"role": "model", "parts": [{"text": self.text}]}
+        return {
+            "candidates": [candidate],
+            "modelVersion": model,
+            "usageMetadata": {
+                "promptTokenCount": self.input_tokens,
+                "candidatesTokenCount": self.output_tokens,
+                "totalTokenCount": self.input_tokens + self.output_tokens,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An error answer in the caller's wire format."""
+
+    code: int
+    message: str = "The loopback provider was told to fail."
+    error_code: str = "loopback_error"
+    """OpenAI's ``code``, Anthropic's ``type``, Gemini's ``status``."""
+    retry_after: float | str | None = None
+    """The ``Retry-After`` header: seconds, or an HTTP date."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Answer with the status and the vendor's error body."""
+        error: dict[str, Any] = {"message": self.message}
+        match exchange.request.wire:
+            case "openai":
+                payload: dict[str, Any] = {
+                    "error": error | {"type": self.error_code, "param": None, "code": self.error_code}
+                }
+            case "anthropic":
+                payload = {"type": "error", "error": error | {"type": self.error_code}}
+            case "gemini":
+                payload = {"error": error | {"code": self.code, "status": self.error_code}}
+        headers = {"x-request-id": "req_1", **self.headers}
+        if self.retry_after is not None:
+            headers["retry-after"] = str(self.retry_after)
+        await exchange.send(self.code, json.dumps(payload).encode(), headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Success in status only: by default a proxy's HTML page, or any body that is given."""
+
+    body: bytes | str | dict[str, Any] = "<html><body>Bad gateway</body></html>"
+    content_type: str = "text/html"
+    status: int = 200
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Answer with the body as it is; a dict is sent as JSON."""
+        if isinstance(self.body, dict):
+            await exchange.send(self.status, json.dumps(self.body).encode())
+        else:
+            body = self.body.encode() if isinstance(self.body, str) else self.body
+            await exchange.send(self.status, body, content_type=self.content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Take the request and stay silent until the caller goes away or the provider closes."""
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Say nothing."""
+        await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Take the request and reset the connection (TCP RST)."""
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Drop the connection without an answer."""
+        connection: socket.socket = exchange.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends RST
+        exchange.writer.transport.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class CutBody:
+    """Send the first half of a good answer, then close the connection."""
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Promise more bytes than come."""
+        body = b'{"choices": [{"index": 0, "message": {"role": "assistant", "conte'
+        await exchange.send(200, body, promise=len(body) * 2)
+        exchange.writer.close()
+
+
+class LoopbackProvider:
+    """An HTTP server on 127.0.0.1 that acts out behaviours, one a request; the last one repeats.
+
+    Without any it answers every request. It speaks the three wires at once, by the path:
+
+        with LoopbackProvider(Status(429, retry_after=1), Reply("Hi")) as provider:
+            cascade = LLMCascade([provider.target("openai", "gpt-4.1")])
+    """
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self.behaviours: list[Behaviour] = list(behaviours) or [Reply()]
+        self.requests: list[Request] = []
+        """What the wire saw, in order."""
+        self.url = ""
+        """The server's root, known once it runs."""
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._closing: asyncio.Event
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join()
+
+    def target(self, provider: str = "openai", model: str = "gpt-4.1", **fields: Any) -> Target:
+        """A cascade entry that reaches this server instead of the vendor.
+
+        Raises:
+            ConfigurationError: the vendor's wire is not one of the three.
+        """
+        return Target(provider, model, **{"api_key": "loopback-key", "api_base": self._base(provider), **fields})
+
+    def _base(self, provider: str) -> str:
+        if provider in OPENAI_WIRE:
+            return f"{self.url}/v1"
+        if provider in ("anthropic", "gemini"):
+            return self.url
+        raise ConfigurationError(
+            f"the loopback provider can't stand in for {provider!r}: it speaks the wires of OpenAI "
+            f"({', '.join(OPENAI_WIRE)}), anthropic and gemini"
+        )
+
+    async def _serve(self) -> None:
+        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=2048)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._ready.set()
+        await self._closing.wait()
+        server.close()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while not writer.is_closing() and (request := await _read(reader)) is not None:
+                self.requests.append(request)
+                behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
+                await behaviour.perform(Exchange(request, writer))
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the caller went away, or the server is closing
+        finally:
+            writer.close()
+
+
+class ManualClock:
+    """A clock that only moves when somebody sleeps on it, at once; ``slept`` lists for how long."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self._now = 0.0
+
+    def now(self) -> float:
+        """Seconds since the clock was made."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on by so many seconds without waiting."""
+        self.slept.append(seconds)
+        self._now += seconds
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A cascade's twin whose targets are loopback providers, one each, in the same order."""
+
+    cascade: LLMCascade
+    providers: Sequence[LoopbackProvider]
+    clock: ManualClock
+    """Retries wait on this clock, so they take no time; ``clock.slept`` tells for how long they would have."""
+
+
+@contextmanager
+def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> Iterator[Rehearsal]:
+    """Let your own cascade, with its own settings, meet failures: one behaviour, or a list of them, for each target.
+
+    Targets without one answer normally. Keys and addresses of the real targets are not used.
+
+    Raises:
+        ConfigurationError: more scripts than targets, or a target whose vendor's wire is none of the three.
+    """
+    if len(scripts) > len(cascade.targets):
+        raise ConfigurationError(f"{len(scripts)} scripts were given for {len(cascade.targets)} targets")
+    with ExitStack() as stack:
+        providers, targets = [], []
+        for index, target in enumerate(cascade.targets):
+            script = scripts[index] if index < len(scripts) else ()
+            behaviours = script if isinstance(script, Sequence) else (script,)
+            provider = stack.enter_context(LoopbackProvider(*behaviours))
+            providers.append(provider)
+            targets.append(
+                provider.target(target.provider, target.model, timeout=target.timeout, params=dict(target.params))
+            )
+        clock = ManualClock()
+        yield Rehearsal(cascade._rehearsed(targets, clock), tuple(providers), clock)
+
+
+async def _read(reader: asyncio.StreamReader) -> Request | None:
+    """The next request of a connection, None at its end."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *lines = head.strip().split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    try:
+        decoded = json.loads(body)
+    except ValueError:
+        decoded = None
+    return Request(first.split(" ")[1].partition("?")[0], headers, decoded)
