@@ -6,7 +6,7 @@ import inspect
 import math
 import os
 import pickle
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from .errors import ConfigurationError, InvalidRequestError, MajordomoError, ProviderError, ResponseTruncatedError
 from .failover import Answer, Call, Clock, Rejected, Rules, Served, SystemClock
-from .gateway import Completion, Endpoint, resolve
+from .gateway import NO_LIMIT, Completion, Endpoint, resolve
 from .request import Message, build_messages, check_messages, check_params, fresh
 from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse
 from .retry import RetryPolicy
@@ -102,8 +102,9 @@ class LLMCascade:
 
         ``MAJORDOMO_PROVIDERS=anthropic/claude-sonnet-4-5,openai/gpt-4.1`` is needed. ``MAJORDOMO_TIMEOUT`` and
         ``MAJORDOMO_DEADLINE`` are seconds or "none"; ``MAJORDOMO_RETRY_ATTEMPTS``, ``_BASE``, ``_FACTOR``,
-        ``_MAX_WAIT`` and ``_MAX_RETRY_AFTER`` are RetryPolicy's. The file's variables, keys included, are put into the environment,
-        where LiteLLM finds them; those that are set already win. ``options`` are LLMCascade's own, and win over both.
+        ``_MAX_WAIT`` and ``_MAX_RETRY_AFTER`` are RetryPolicy's. The file's variables, keys included, are put into the
+        environment, where LiteLLM finds them; those that are set already win. ``options`` are LLMCascade's own
+        arguments, and win over both.
 
         Raises:
             ConfigurationError: a variable is missing, unknown or malformed, or a file other than ".env" is missing.
@@ -242,7 +243,7 @@ class LLMCascade:
             call_params |= check_params(params, providers, InvalidRequestError, gateway=self._is_gateway)
         if timeout is not ...:
             timeout = seconds("timeout", timeout, InvalidRequestError)
-            call_params["timeout"] = timeout
+            call_params["timeout"] = timeout or NO_LIMIT
         limit = self._deadline if deadline is ... else seconds("deadline", deadline, InvalidRequestError)
 
         async def ask(endpoint: Endpoint) -> Answer[tuple[T, Completion]]:
@@ -291,16 +292,16 @@ class _TextForm:
         return text
 
 
-@lru_cache(maxsize=256)
-def _cached_form(response_model: Any) -> SchemaForm[Any]:
-    return SchemaForm(response_model)
+#: pydantic takes milliseconds to build a validator, so each type's is built once.
+_cached_form: Callable[[Any], SchemaForm[Any]] = lru_cache(maxsize=256)(SchemaForm)
 
 
 def _schema_form(response_model: TypeForm[T]) -> SchemaForm[T]:
-    """The form of a type, made once: pydantic takes milliseconds to build a validator."""
-    if isinstance(response_model, Hashable):
+    """The form of a type, from the cache where the type can be hashed (some Annotated ones can't)."""
+    try:
         return _cached_form(response_model)
-    return SchemaForm(response_model)
+    except TypeError:
+        return SchemaForm(response_model)
 
 
 def _text(completion: Completion, form: Form[Any]) -> str:

@@ -32,6 +32,10 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Return when the seconds have passed."""
 
+    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+        """A scope that is cancelled when the seconds have passed; None for never."""
+        ...
+
 
 class SystemClock:
     """The machine's own time."""
@@ -43,6 +47,10 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep on the running event loop."""
         await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+        """Asyncio's own."""
+        return asyncio.timeout(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ class Call:
                 Attempt(endpoint.provider, endpoint.model, number, outcome, error, started, took, waited, usage, cost)
             )
 
-        scope = asyncio.timeout(seconds)
+        scope = self._rules.clock.timeout(seconds)
         try:
             async with scope:
                 answer = await ask(endpoint)
@@ -189,7 +197,7 @@ class Call:
         limit = endpoint.timeout if self._timeout is ... else self._timeout
         remaining = self._remaining()
         if limit is None or remaining <= limit:
-            out_of_time = f"the deadline of {self._deadline} s is spent; {name} was being asked"
+            out_of_time = f"the deadline of {self._deadline or 0:g} s is spent; {name} was being asked"
             error: ProviderError = DeadlineExceededError(out_of_time, provider=endpoint.provider, model=endpoint.model)
             return None if remaining == math.inf else remaining, error
         too_slow = f"{name}: no answer within its timeout of {limit:g} s"

@@ -149,7 +149,7 @@ class Completion:
         message = getattr(self.raw.choices[0], "message", None) if getattr(self.raw, "choices", None) else None
         if message is None:
             raise self._invalid(f"{name}: the answer has no choices")
-        if self.finish_reason == "content_filter" or getattr(message, "refusal", None):
+        if self.finish_reason == "content_filter" or _refusal(message):
             raise ContentPolicyError(f"{name} refused: the answer was held back by a safety system")
         text = getattr(message, "content", None)
         if isinstance(text, str) and text.strip():
@@ -279,6 +279,13 @@ class Endpoint:
             info = self._litellm.get_model_info(self.model, custom_llm_provider=self.provider)
             return bool(info["input_cost_per_token"] == info["output_cost_per_token"] == 0)
         return False
+
+
+def _refusal(message: Any) -> Any:
+    """OpenAI's ``refusal``, which LiteLLM keeps in one place or another by version."""
+    return getattr(message, "refusal", None) or (getattr(message, "provider_specific_fields", None) or {}).get(
+        "refusal"
+    )
 
 
 def _usage(raw: Any) -> Usage:

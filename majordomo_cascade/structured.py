@@ -82,8 +82,9 @@ class SchemaForm(Generic[T]):
             self.schema = self._adapter.json_schema()
             self._wrapper: type[BaseModel] | None = None
             if not _is_object(self.schema):
-                self._wrapper = create_model(self.name, **{WRAPPER: (response_model, ...)})  # type: ignore[call-overload]
-                self.schema = self._wrapper.model_json_schema()
+                field: Any = {WRAPPER: (response_model, ...)}
+                self._wrapper = wrapper = create_model(self.name, **field)
+                self.schema = wrapper.model_json_schema()
         except (PydanticUserError, NameError, TypeError) as error:
             raise InvalidRequestError(
                 f"response_model {name} can't be used: expected a pydantic model, or any type that pydantic's "

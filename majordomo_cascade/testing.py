@@ -16,9 +16,10 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -91,6 +92,7 @@ class Exchange:
 
     request: Request
     writer: asyncio.StreamWriter
+    provider: LoopbackProvider
 
     async def send(
         self,
@@ -227,6 +229,8 @@ class Hang:
 
     async def perform(self, exchange: Exchange) -> None:
         """Say nothing."""
+        if exchange.provider.on_silence is not None:
+            exchange.provider.on_silence()
         await asyncio.Event().wait()
 
 
@@ -267,6 +271,8 @@ class LoopbackProvider:
         """What the wire saw, in order."""
         self.url = ""
         """The server's root, known once it runs."""
+        self.on_silence: Callable[[], None] | None = None
+        """Called, in the provider's own thread, when a request meets ``Hang``."""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -314,7 +320,7 @@ class LoopbackProvider:
             while not writer.is_closing() and (request := await _read(reader)) is not None:
                 self.requests.append(request)
                 behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
-                await behaviour.perform(Exchange(request, writer))
+                await behaviour.perform(Exchange(request, writer, self))
         except (ConnectionError, asyncio.CancelledError):
             pass  # the caller went away, or the server is closing
         finally:
@@ -322,21 +328,57 @@ class LoopbackProvider:
 
 
 class ManualClock:
-    """A clock that only moves when somebody sleeps on it, at once; ``slept`` lists for how long."""
+    """A clock that moves only when it is told to, or when somebody sleeps on it; ``slept`` lists for how long."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
         self._now = 0.0
+        self._limits: list[tuple[float, asyncio.Timeout]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
         """Seconds since the clock was made."""
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        """Move on by so many seconds without waiting."""
+        """Move on by so many seconds, without waiting."""
         self.slept.append(seconds)
-        self._now += seconds
+        self.advance(seconds)
         await asyncio.sleep(0)
+
+    def timeout(self, seconds: float | None) -> asyncio.Timeout:
+        """A scope that is cancelled when this clock has moved so far."""
+        scope = asyncio.timeout(None)
+        if seconds is not None:
+            self._loop = asyncio.get_running_loop()
+            self._limits.append((self._now + seconds, scope))
+        return scope
+
+    def advance(self, seconds: float) -> None:
+        """Move on by so many seconds; time limits that this reaches run out."""
+        self._now += seconds
+        for limit in [limit for limit in self._limits if limit[0] <= self._now]:
+            self._run_out(limit)
+
+    def pass_silence(self) -> None:
+        """Move on to where the next time limit runs out. May be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._jump)
+
+    def _jump(self) -> None:
+        for limit in sorted(self._limits, key=lambda limit: limit[0]):
+            if self._run_out(limit):
+                self.advance(max(0.0, limit[0] - self._now))
+                return
+
+    def _run_out(self, limit: tuple[float, asyncio.Timeout]) -> bool:
+        """Let a time limit run out; False if what it limited is over already."""
+        self._limits.remove(limit)
+        try:
+            limit[1].reschedule(asyncio.get_running_loop().time())
+        except RuntimeError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +388,7 @@ class Rehearsal:
     cascade: LLMCascade
     providers: Sequence[LoopbackProvider]
     clock: ManualClock
-    """Retries wait on this clock, so they take no time; ``clock.slept`` tells for how long they would have."""
+    """Waits and timeouts go by this clock, so they take no time; ``clock.slept`` tells how long the waits were."""
 
 
 @contextmanager
@@ -360,23 +402,25 @@ def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> 
     """
     if len(scripts) > len(cascade.targets):
         raise ConfigurationError(f"{len(scripts)} scripts were given for {len(cascade.targets)} targets")
+    clock = ManualClock()
     with ExitStack() as stack:
         providers, targets = [], []
-        for index, target in enumerate(cascade.targets):
-            script = scripts[index] if index < len(scripts) else ()
+        for target, script in zip_longest(cascade.targets, scripts, fillvalue=()):
             behaviours = script if isinstance(script, Sequence) else (script,)
             provider = stack.enter_context(LoopbackProvider(*behaviours))
+            provider.on_silence = clock.pass_silence
             providers.append(provider)
-            targets.append(
-                provider.target(target.provider, target.model, timeout=target.timeout, params=dict(target.params))
-            )
-        clock = ManualClock()
+            own = {"timeout": target.timeout, "params": dict(target.params)}
+            targets.append(provider.target(target.provider, target.model, **own))
         yield Rehearsal(cascade._rehearsed(targets, clock), tuple(providers), clock)
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:
-    """The next request of a connection, None at its end."""
+    """The next request of a connection, None at its end, or where it is not HTTP (a TLS handshake, say)."""
     try:
+        method = await reader.readexactly(4)
+        if method != b"POST":
+            return None
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except asyncio.IncompleteReadError:
         return None
@@ -387,4 +431,4 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
         decoded = json.loads(body)
     except ValueError:
         decoded = None
-    return Request(first.split(" ")[1].partition("?")[0], headers, decoded)
+    return Request(first.split(" ")[0].partition("?")[0], headers, decoded)

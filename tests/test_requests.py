@@ -1,0 +1,308 @@
+"""What is sent, and what is refused before anything is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import litellm
+import pytest
+from conftest import WIRES, Serve
+
+from majordomo_cascade import ConfigurationError, InvalidRequestError, LLMCascade, Target
+from majordomo_cascade.request import REPLACED
+from majordomo_cascade.testing import Reply
+
+ANY = LLMCascade(["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"])
+USER = {"role": "user", "content": "Hello"}
+
+
+async def test_the_prompts_become_messages(serve: Serve) -> None:
+    server = serve()
+    cascade = LLMCascade([server.target()])
+    await cascade.get_response("Hello", "Be concise.")
+    await cascade.get_response("Hello")
+    await cascade.get_response(messages=[USER, {"role": "assistant", "content": "Hi"}, USER])
+    system, alone, turns = (request.json["messages"] for request in server.requests)
+    assert system == [{"role": "system", "content": "Be concise."}, USER]
+    assert alone == [USER]
+    assert turns == [USER, {"role": "assistant", "content": "Hi"}, USER]
+
+
+async def test_unset_sampling_parameters_are_not_sent(serve: Serve) -> None:
+    server = serve()
+    cascade = LLMCascade([server.target()])
+    await cascade.get_response("Hello")
+    await cascade.get_response("Hello", temperature=0.0, top_p=0.5, max_tokens=7)
+    plain, sampled = (request.json for request in server.requests)
+    assert plain.keys() == {"model", "messages"}
+    assert (sampled["temperature"], sampled["top_p"], sampled["max_tokens"]) == (0.0, 0.5, 7)
+
+
+async def test_a_calls_parameters_beat_the_targets_which_beat_the_cascades(serve: Serve) -> None:
+    server = serve()
+    target = server.target(params={"seed": 2, "top_p": 0.2, "user": "target"})
+    cascade = LLMCascade([target], seed=1, top_p=0.1, user="cascade", presence_penalty=0.1)
+    await cascade.get_response("Hello", seed=3, temperature=0.3)
+    sent = server.requests[0].json
+    assert {name: sent[name] for name in ("seed", "top_p", "user", "presence_penalty", "temperature")} == {
+        "seed": 3, "top_p": 0.2, "user": "target", "presence_penalty": 0.1, "temperature": 0.3,
+    }  # fmt: skip
+
+
+async def test_litellms_parameters_pass_through_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, Any] = {}
+
+    async def patched(**kwargs: Any) -> Any:
+        sent.update(kwargs)
+        return litellm.ModelResponse(choices=[{"message": {"role": "assistant", "content": "x"}}])
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    client = object()
+    params: dict[str, Any] = {
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        "metadata": {"trace": {"id": 1}},
+        "extra_headers": {"x-tenant": "t"},
+        "drop_params": True,
+        "some_vendor_option": 5,
+        "stream": False,
+        "client": client,
+    }
+    await ANY.get_response("Hello", **params)
+    assert {name: sent[name] for name in params} == params
+    assert sent["client"] is client
+    assert (sent["model"], sent["max_retries"], sent["num_retries"]) == ("openai/gpt-4.1", 0, 0)
+
+
+async def test_what_the_caller_handed_in_is_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scribbling(**sent: Any) -> Any:
+        sent["metadata"]["deep"]["written"] = True
+        sent["messages"][0]["content"] = "written"
+        raise litellm.RateLimitError("slow", "openai", "m")
+
+    seen: list[Any] = []
+
+    async def reading(**sent: Any) -> Any:
+        seen.append((sent["metadata"], sent["messages"]))
+        return litellm.ModelResponse(choices=[{"message": {"role": "assistant", "content": "x"}}])
+
+    metadata: dict[str, Any] = {"deep": {}}
+    messages = [dict(USER)]
+    monkeypatch.setattr(litellm, "acompletion", scribbling)
+    with pytest.raises(Exception, match="RateLimitError"):
+        await LLMCascade([WIRES[0]], metadata=metadata, max_tokens=1).get_response(messages=messages, timeout=5)
+    assert (metadata, messages) == ({"deep": {}}, [USER])
+
+    async def first_scribbles(**sent: Any) -> Any:
+        return await (scribbling if sent["model"].startswith("openai") else reading)(**sent)
+
+    monkeypatch.setattr(litellm, "acompletion", first_scribbles)
+    await ANY.get_response(messages=messages, metadata=metadata)
+    assert (metadata, messages) == ({"deep": {}}, [USER])
+    assert seen == [({"deep": {}}, [USER])]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "complaint"),
+    [
+        ({}, "nothing was asked: give user_prompt"),
+        ({"user_prompt": ""}, "user_prompt is empty"),
+        ({"user_prompt": "  "}, "user_prompt is empty"),
+        ({"user_prompt": 5}, "user_prompt must be a string, not an int"),
+        ({"user_prompt": [USER]}, "user_prompt must be a string, not a list"),
+        ({"user_prompt": "x", "system_prompt": 5}, "system_prompt must be a string, not an int"),
+        ({"user_prompt": "x", "messages": [USER]}, "not both"),
+        ({"system_prompt": "x", "messages": [USER]}, "not both"),
+        ({"messages": "text"}, "messages must be a list .*, not a str"),
+        ({"messages": USER}, "messages must be a list .*, not a dict"),
+        ({"messages": 5}, "messages must be a list .*, not an int"),
+        ({"messages": []}, "messages is empty"),
+        ({"messages": ["text"]}, r"messages\[0\] must be a dict with a role and a content, not a str"),
+        ({"messages": [USER, None]}, r"messages\[1\] must be a dict with a role and a content, not None"),
+        ({"messages": [{"content": "x"}]}, r"messages\[0\] has no role; expected one of system, developer, user"),
+        ({"messages": [{"role": 5, "content": "x"}]}, r"messages\[0\] has no role"),
+        ({"messages": [{"role": "usr", "content": "x"}]}, r"messages\[0\] has the role 'usr'; expected one of"),
+        ({"messages": [{"role": "user"}]}, r"messages\[0\] has no content"),
+        ({"messages": [{"role": "assistant", "content": None}]}, r"messages\[0\] has no content"),
+        ({"messages": [{"role": "user", "content": object()}]}, r"messages\[0\] has an object as content"),
+        ({"messages": [{"role": "user", "content": []}]}, r"messages\[0\] has a list as content"),
+        ({"messages": [{"role": "user", "content": ["x"]}]}, r"messages\[0\]\['content'\]\[0\] must be a dict"),
+        ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "must be a dict with a 'type'"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "its 'text' must be a string"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": object()}]}]}, "must be a string"),
+    ],
+)
+async def test_a_callers_mistake_is_seen_before_any_request(kwargs: dict[str, Any], complaint: str) -> None:
+    for ask in (ANY.get_response, ANY.get_json_response):
+        with pytest.raises(InvalidRequestError, match=complaint) as caught:
+            await ask(**kwargs, mock_response="never asked")
+        assert caught.value.attempts == ()
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.get_structured_json_response(int, **kwargs, mock_response="never asked")
+
+
+async def test_acompletion_checks_its_messages_too() -> None:
+    with pytest.raises(InvalidRequestError, match="messages must be a list .*, not None"):
+        await ANY.acompletion(messages=None, mock_response="never asked")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "developer", "content": "x"},
+        {"role": "tool", "tool_call_id": "1", "content": "42"},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://host/cat.png"}}]},
+        {"role": "user", "content": ({"type": "text", "text": "x"},)},
+        {"role": "user", "content": "x", "name": "ann", "cache_control": {"type": "ephemeral"}},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        litellm.Message(role="assistant", content="an earlier answer"),
+    ],
+    ids=repr,
+)
+async def test_what_openais_format_allows_is_allowed(message: Any) -> None:
+    response = await ANY.get_response(messages=[message], mock_response="fine")
+    assert response.content == "fine"
+
+
+@pytest.mark.parametrize("name", sorted(REPLACED))
+async def test_what_would_change_who_is_asked_is_refused_by_name(name: str) -> None:
+    complaint = f"'{name}' is not passed on to LiteLLM: use "
+    with pytest.raises(ConfigurationError, match=complaint):
+        LLMCascade(["openai/gpt-4.1"], **{name: 1})
+    if name not in {"model", "messages"}:
+        with pytest.raises(ConfigurationError, match=complaint):
+            LLMCascade([Target("openai", "gpt-4.1", params={name: 1})])
+    if name != "messages":
+        with pytest.raises(InvalidRequestError, match=complaint):
+            await ANY.get_response("Hello", mock_response="never asked", **{name: 1})
+        with pytest.raises(InvalidRequestError, match=complaint):
+            await ANY.acompletion([USER], mock_response="never asked", **{name: 1})
+
+
+@pytest.mark.parametrize("name", ["stream", "breaker", "hedge_after", "first_token_timeout", "stall_timeout"])
+async def test_what_a_later_version_brings_does_not_reach_a_vendor(serve: Serve, name: str) -> None:
+    server = serve()
+    with pytest.raises(ConfigurationError, match=f"{name}=1 is not available in this version"):
+        LLMCascade([server.target()], **{name: 1})
+    cascade = LLMCascade([server.target()], breaker=None, hedge_after=None)
+    with pytest.raises(InvalidRequestError, match=f"{name}=1 is not available in this version"):
+        await cascade.get_response("Hello", **{name: 1})
+    await cascade.get_response("Hello", first_token_timeout=None)
+    assert [request.json.keys() for request in server.requests] == [{"model", "messages"}]
+
+
+async def test_response_model_and_response_format_are_two_answers_to_one_question() -> None:
+    with pytest.raises(InvalidRequestError, match="response_format is made from response_model"):
+        await ANY.get_structured_json_response(int, "Hello", response_format={"type": "json_object"})
+
+
+@pytest.mark.parametrize(
+    ("providers", "complaint"),
+    [
+        ([], "providers is empty"),
+        ("openai/gpt-4.1", "providers must be a list such as"),
+        (None, "providers must be a list such as .*, not NoneType"),
+        ({"openai": "gpt-4.1"}, "providers must be a list such as .*, not dict"),
+        (Target("openai", "gpt-4.1"), "providers must be a list such as .*, not Target"),
+        (("openai", "gpt-4.1"), r"providers must be a list of pairs: \[\('openai', 'gpt-4.1'\)\]"),
+        ([("openai",)], "a provider must be a pair"),
+        ([("openai", "gpt-4.1", "key")], "a provider must be a pair"),
+        ([("openai", 4)], "a provider must be a pair"),
+        ([None], "a provider must be a pair .*, not NoneType"),
+        ([("opnai", "gpt-4.1")], "LiteLLM has no provider 'opnai': did you mean 'openai'"),
+        (["antropic/claude-sonnet-4-5"], "did you mean 'anthropic'"),
+        ([("qqqqqqqq", "x")], "litellm.provider_list has their names"),
+        (["no-such-model"], "'no-such-model' is not the name of a chat model that LiteLLM knows: give its provider"),
+        (["text-embedding-3-small"], "is not the name of a chat model"),
+        ([("openai", "")], "Target: model: Value error, must not be empty"),
+        ([("", "gpt-4.1")], "Target: provider: Value error, must not be empty"),
+        (["openai/"], "Target: model: Value error, must not be empty"),
+    ],
+)
+def test_a_cascade_that_can_not_be_built(providers: Any, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        LLMCascade(providers)
+    assert isinstance(caught.value, ValueError)
+    assert capsys.readouterr().out == ""  # LiteLLM likes to print its list of providers
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (("openai", "gpt-4.1"), ("openai", "gpt-4.1")),
+        (["openai", "gpt-4.1"], ("openai", "gpt-4.1")),
+        ("openai/gpt-4.1", ("openai", "gpt-4.1")),
+        ("openrouter/anthropic/claude-sonnet-4.5", ("openrouter", "anthropic/claude-sonnet-4.5")),
+        (Target("gemini", "gemini-2.5-flash"), ("gemini", "gemini-2.5-flash")),
+        ("gpt-4.1", ("openai", "gpt-4.1")),
+        ("claude-sonnet-4-5", ("anthropic", "claude-sonnet-4-5")),
+        (("openai", "a-model-of-tomorrow"), ("openai", "a-model-of-tomorrow")),
+    ],
+)
+def test_the_ways_to_name_a_target(entry: Any, expected: tuple[str, str]) -> None:
+    (target,) = LLMCascade([entry]).targets
+    assert (target.provider, target.model) == expected
+
+
+def test_a_provider_that_the_application_registered_with_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
+    custom = [{"provider": "in_house", "custom_handler": SimpleNamespace()}]
+    monkeypatch.setattr(litellm, "custom_provider_map", custom)
+    assert LLMCascade(["in_house/model"]).targets[0].provider == "in_house"
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"api_key": ""}, "Target: api_key: Value error, is empty"),
+        ({"api_key": "sk-1234567890\n"}, "Target: api_key: Value error, holds a line break"),
+        ({"api_key": "sk-ключ"}, "Target: api_key: Value error, holds"),
+        ({"api_key": 5}, "Target: api_key: "),
+        ({"api_base": "localhost:8000"}, "Target: api_base: Value error, must be a URL such as"),
+        ({"timeout": 0}, "Target: timeout: Input should be greater than 0, not 0"),
+        ({"timeout": "5"}, "Target: timeout: Input should be a valid number, not '5'"),
+        ({"params": 5}, "Target: params: "),
+        ({"params": {"api_key": "sk-1234567890"}}, "Target: params: Value error, 'api_key' is a field of Target"),
+        ({"parms": {}}, "Target: parms: Extra inputs are not permitted"),
+    ],
+)
+def test_a_target_that_can_not_be_built(fields: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        Target("openai", "gpt-4.1", **fields)
+    assert "sk-" not in str(caught.value)
+
+
+def test_a_target_is_frozen_and_keeps_its_params_to_itself() -> None:
+    params = {"metadata": {"a": 1}}
+    target = Target("openai", "gpt-4.1", params=params)
+    with pytest.raises(ValueError, match="frozen"):
+        target.model = "gpt-5"
+    params["metadata"] = {}
+    assert target.params == {"metadata": {"a": 1}}
+
+
+def test_a_cascade_takes_no_attributes() -> None:
+    with pytest.raises(AttributeError):
+        ANY.timeout = 5  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("wrong", [5, "print"])
+def test_on_attempt_must_be_callable(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="on_attempt must be a plain function"):
+        LLMCascade(["openai/gpt-4.1"], on_attempt=wrong)
+
+
+def test_on_attempt_is_not_awaited() -> None:
+    async def late(attempt: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="it is not awaited"):
+        LLMCascade(["openai/gpt-4.1"], on_attempt=late)
+
+
+async def test_acompletion_is_the_drop_in(serve: Serve) -> None:
+    server = serve(Reply("Hi"))
+    cascade = LLMCascade([server.target()])
+    response = await cascade.acompletion(messages=[USER], temperature=0.5, timeout=5)
+    assert isinstance(response, litellm.ModelResponse)
+    assert response.choices[0].message.content == "Hi"  # type: ignore[union-attr] # pyright: ignore[reportAttributeAccessIssue]
+    assert (await cascade.acompletion([USER])).usage.total_tokens == 15
+    assert server.requests[0].json["temperature"] == 0.5
