@@ -67,7 +67,7 @@ class LLMCascade:
         self,
         providers: Iterable[Entry],
         *,
-        retry: RetryPolicy | None = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         timeout: float | None = 120.0,
         deadline: float | None = None,
         failover_on: FailoverRule = (ProviderError,),
@@ -75,7 +75,7 @@ class LLMCascade:
         **params: Any,
     ) -> None:
         targets = _targets(providers)
-        if retry is not None and not isinstance(retry, RetryPolicy):
+        if not isinstance(retry, RetryPolicy):
             raise ConfigurationError(f"retry must be a RetryPolicy, such as RetryPolicy(attempts=2), not {retry!r}")
         if on_attempt is not None and (not callable(on_attempt) or inspect.iscoroutinefunction(on_attempt)):
             raise ConfigurationError("on_attempt must be a plain function that takes an Attempt; it is not awaited")
@@ -84,14 +84,14 @@ class LLMCascade:
             check_params(target.params, (target.provider,), ConfigurationError)
         self._config: dict[str, Any] = {
             "providers": targets,
-            "retry": retry or RetryPolicy(),
+            "retry": retry,
             "timeout": seconds("timeout", timeout, ConfigurationError),
             "deadline": seconds("deadline", deadline, ConfigurationError),
             "failover_on": failover_on,
             "on_attempt": on_attempt,
             **params,
         }
-        self._rules = Rules(self._config["retry"], _rule(failover_on), on_attempt, SystemClock())
+        self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock())
         self._deadline: float | None = self._config["deadline"]
         self._endpoints = tuple(Endpoint(target, params, self._config["timeout"]) for target in targets)
         self._is_gateway = params.get("api_base") is not None

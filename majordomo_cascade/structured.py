@@ -88,7 +88,7 @@ class SchemaForm(Generic[T]):
         except (PydanticUserError, NameError, TypeError) as error:
             raise InvalidRequestError(
                 f"response_model {name} can't be used: expected a pydantic model, or any type that pydantic's "
-                f"TypeAdapter takes and that has a JSON Schema ({type(error).__name__})"
+                f"TypeAdapter takes and that has a JSON Schema ({str(error).partition(chr(10))[0]})"
             ) from error
 
     def ask(self, messages: list[Message], abilities: Abilities) -> tuple[list[Message], dict[str, Any]]:
@@ -113,7 +113,7 @@ class SchemaForm(Generic[T]):
         shown = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the answer'}: {p['type']}" for p in problems[:3])
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ResponseValidationError(
-            f"the answer of {provider}/{model} is JSON, but not a {self.name}: {shown}{more} (see errors)",
+            f"the answer of {provider}/{model} is JSON, but not of type {self.name}: {shown}{more} (see errors)",
             provider=provider,
             model=model,
             raw_content=text,

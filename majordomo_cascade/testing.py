@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, repeat
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -139,6 +139,7 @@ class Reply:
             "object": "chat.completion",
             "created": 1,
             "model": model,
+            "service_tier": "default",
             "choices": [{"index": 0, "message": message, "finish_reason": self.finish_reason}],
             "usage": {
                 "prompt_tokens": self.input_tokens,
@@ -405,7 +406,7 @@ def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> 
     clock = ManualClock()
     with ExitStack() as stack:
         providers, targets = [], []
-        for target, script in zip_longest(cascade.targets, scripts, fillvalue=()):
+        for target, script in zip(cascade.targets, chain(scripts, repeat(())), strict=False):
             behaviours = script if isinstance(script, Sequence) else (script,)
             provider = stack.enter_context(LoopbackProvider(*behaviours))
             provider.on_silence = clock.pass_silence

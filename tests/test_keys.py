@@ -179,7 +179,7 @@ def test_a_key_for_all_must_be_a_key(wrong: Any, complaint: str) -> None:
 
 
 def test_an_api_base_for_all_must_be_a_url() -> None:
-    with pytest.raises(ConfigurationError, match="api_base must be a URL such as .*, not 'nope'"):
+    with pytest.raises(ConfigurationError, match=r"api_base must be a URL such as .*, not 'nope'"):
         LLMCascade(["openai/gpt-4.1"], api_base="nope")
 
 

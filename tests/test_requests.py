@@ -142,7 +142,7 @@ async def test_a_callers_mistake_is_seen_before_any_request(kwargs: dict[str, An
 
 
 async def test_acompletion_checks_its_messages_too() -> None:
-    with pytest.raises(InvalidRequestError, match="messages must be a list .*, not None"):
+    with pytest.raises(InvalidRequestError, match=r"messages must be a list .*, not None"):
         await ANY.acompletion(messages=None, mock_response="never asked")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
@@ -167,26 +167,28 @@ async def test_what_openais_format_allows_is_allowed(message: Any) -> None:
 @pytest.mark.parametrize("name", sorted(REPLACED))
 async def test_what_would_change_who_is_asked_is_refused_by_name(name: str) -> None:
     complaint = f"'{name}' is not passed on to LiteLLM: use "
+    params: dict[str, Any] = {name: 1}
     with pytest.raises(ConfigurationError, match=complaint):
-        LLMCascade(["openai/gpt-4.1"], **{name: 1})
+        LLMCascade(["openai/gpt-4.1"], **params)
     if name not in {"model", "messages"}:
         with pytest.raises(ConfigurationError, match=complaint):
-            LLMCascade([Target("openai", "gpt-4.1", params={name: 1})])
+            LLMCascade([Target("openai", "gpt-4.1", params=params)])
     if name != "messages":
         with pytest.raises(InvalidRequestError, match=complaint):
-            await ANY.get_response("Hello", mock_response="never asked", **{name: 1})
+            await ANY.get_response("Hello", mock_response="never asked", **params)
         with pytest.raises(InvalidRequestError, match=complaint):
-            await ANY.acompletion([USER], mock_response="never asked", **{name: 1})
+            await ANY.acompletion([USER], mock_response="never asked", **params)
 
 
 @pytest.mark.parametrize("name", ["stream", "breaker", "hedge_after", "first_token_timeout", "stall_timeout"])
 async def test_what_a_later_version_brings_does_not_reach_a_vendor(serve: Serve, name: str) -> None:
     server = serve()
+    params: dict[str, Any] = {name: 1}
     with pytest.raises(ConfigurationError, match=f"{name}=1 is not available in this version"):
-        LLMCascade([server.target()], **{name: 1})
+        LLMCascade([server.target()], **params)
     cascade = LLMCascade([server.target()], breaker=None, hedge_after=None)
     with pytest.raises(InvalidRequestError, match=f"{name}=1 is not available in this version"):
-        await cascade.get_response("Hello", **{name: 1})
+        await cascade.get_response("Hello", **params)
     await cascade.get_response("Hello", first_token_timeout=None)
     assert [request.json.keys() for request in server.requests] == [{"model", "messages"}]
 
@@ -275,7 +277,7 @@ def test_a_target_is_frozen_and_keeps_its_params_to_itself() -> None:
     params = {"metadata": {"a": 1}}
     target = Target("openai", "gpt-4.1", params=params)
     with pytest.raises(ValueError, match="frozen"):
-        target.model = "gpt-5"
+        target.model = "gpt-5"  # pyright: ignore[reportAttributeAccessIssue]
     params["metadata"] = {}
     assert target.params == {"metadata": {"a": 1}}
 
@@ -303,6 +305,6 @@ async def test_acompletion_is_the_drop_in(serve: Serve) -> None:
     cascade = LLMCascade([server.target()])
     response = await cascade.acompletion(messages=[USER], temperature=0.5, timeout=5)
     assert isinstance(response, litellm.ModelResponse)
-    assert response.choices[0].message.content == "Hi"  # type: ignore[union-attr] # pyright: ignore[reportAttributeAccessIssue]
+    assert response.choices[0].message.content == "Hi"  # pyright: ignore[reportAttributeAccessIssue]
     assert (await cascade.acompletion([USER])).usage.total_tokens == 15
     assert server.requests[0].json["temperature"] == 0.5

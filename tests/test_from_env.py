@@ -1,0 +1,95 @@
+"""A cascade from the environment and a dotenv file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from majordomo_cascade import ConfigurationError, LLMCascade, RetryPolicy
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run where no .env is, and take back what a .env file sets."""
+    monkeypatch.chdir(tmp_path)
+    before = set(os.environ)
+    yield
+    for name in os.environ.keys() - before:
+        del os.environ[name]
+
+
+def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PROVIDERS": "anthropic/claude-sonnet-4-5, openai/gpt-4.1,",
+        "TIMEOUT": "30",
+        "DEADLINE": "none",
+        "RETRY_ATTEMPTS": "5",
+        "RETRY_BASE": "0.25",
+        "RETRY_FACTOR": "3",
+        "RETRY_MAX_WAIT": "8",
+        "RETRY_MAX_RETRY_AFTER": "60",
+    }.items():
+        monkeypatch.setenv(f"MAJORDOMO_{name}", value)
+    cascade = LLMCascade.from_env()
+    assert repr(cascade) == "LLMCascade(['anthropic/claude-sonnet-4-5', 'openai/gpt-4.1'])"
+    assert (cascade._config["timeout"], cascade._config["deadline"]) == (30.0, None)
+    assert cascade._config["retry"] == RetryPolicy(attempts=5, base=0.25, factor=3, max_wait=8, max_retry_after=60)
+
+
+def test_a_file_is_read_and_variables_already_set_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAJORDOMO_TIMEOUT", "7")
+    Path(".env").write_text("MAJORDOMO_PROVIDERS=openai/gpt-4.1\nMAJORDOMO_TIMEOUT=30\nOPENAI_API_KEY=from-the-file\n")
+    cascade = LLMCascade.from_env()
+    assert cascade._config["timeout"] == 7.0
+    assert os.environ["OPENAI_API_KEY"] == "from-the-file"  # where LiteLLM finds it
+
+
+def test_a_file_of_another_name() -> None:
+    Path("prod.env").write_text("MAJORDOMO_PROVIDERS=openai/gpt-4.1\n")
+    assert LLMCascade.from_env("prod.env").targets[0].model == "gpt-4.1"
+    with pytest.raises(ConfigurationError, match=r"env_file 'test.env' does not exist"):
+        LLMCascade.from_env("test.env")
+
+
+def test_no_file_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("MAJORDOMO_PROVIDERS=openai/gpt-4.1\n")
+    monkeypatch.setenv("MAJORDOMO_PROVIDERS", "gemini/gemini-2.5-flash")
+    assert LLMCascade.from_env(None).targets[0].provider == "gemini"
+
+
+def test_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAJORDOMO_PROVIDERS", "openai/gpt-4.1")
+    monkeypatch.setenv("MAJORDOMO_TIMEOUT", "5")
+    assert LLMCascade.from_env(timeout=9, temperature=0.5)._config["timeout"] == 9.0
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({}, "MAJORDOMO_PROVIDERS is not set; expected a list such as anthropic/claude-sonnet-4-5,openai/gpt-4.1"),
+        ({"MAJORDOMO_PROVIDERS": " , "}, "MAJORDOMO_PROVIDERS is not set"),
+        ({"MAJORDOMO_PROVIDERS": "opnai/gpt-4.1"}, "did you mean 'openai'"),
+        ({"MAJORDOMO_TIMEUOT": "5"}, "MAJORDOMO_TIMEUOT is not a setting; expected MAJORDOMO_PROVIDERS, _TIMEOUT"),
+        ({"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_TIMEOUT": "5s"}, "MAJORDOMO_TIMEOUT must be a number"),
+        ({"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_TIMEOUT": "-5"}, "timeout must be a positive number"),
+        ({"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_RETRY_ATTEMPTS": "2.5"}, "RetryPolicy: attempts: "),
+    ],
+)
+def test_a_setting_that_is_wrong(variables: dict[str, str], complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=complaint):
+        LLMCascade.from_env()
+
+
+def test_the_example_file_works_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = Path(__file__).parent.parent / ".env.example"
+    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"):
+        monkeypatch.delenv(name)
+    cascade: Any = LLMCascade.from_env(example)
+    assert len(cascade.targets) == 3
+    assert os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"

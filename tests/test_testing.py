@@ -1,0 +1,146 @@
+"""The loopback provider and the rehearsal do what users' tests rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import WIRES
+
+from majordomo_cascade import ConfigurationError, LLMCascade, ProviderTimeoutError, RetryPolicy, Target
+from majordomo_cascade.testing import (
+    OPENAI_WIRE,
+    Exchange,
+    Garbage,
+    Hang,
+    LoopbackProvider,
+    ManualClock,
+    Reply,
+    Status,
+    rehearse,
+)
+
+
+@pytest.fixture
+def provider() -> Iterator[LoopbackProvider]:
+    """Usable as a fixture."""
+    with LoopbackProvider(Reply("from a fixture")) as provider:
+        yield provider
+
+
+async def test_as_a_fixture(provider: LoopbackProvider) -> None:
+    assert (await LLMCascade([provider.target()]).get_response("Hello")).content == "from a fixture"
+
+
+async def test_behaviours_are_acted_out_in_order_and_the_last_repeats() -> None:
+    with LoopbackProvider(Status(500), Reply("a"), Reply("b")) as provider:
+        cascade = LLMCascade([provider.target()], retry=RetryPolicy(base=0))
+        answers = [(await cascade.get_response("Hello")).content for _ in range(3)]
+    assert answers == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("name", OPENAI_WIRE)
+async def test_every_provider_of_the_openai_wire_reaches_it(name: str) -> None:
+    with LoopbackProvider() as provider:
+        response = await LLMCascade([provider.target(name, "some-model")]).get_response("Hello")
+    assert response.content == "Hello from the loopback provider."
+    assert provider.requests[0].wire == "openai"
+    assert provider.requests[0].model.endswith("some-model")
+
+
+@pytest.mark.parametrize(("name", "model"), WIRES)
+async def test_requests_are_on_record(name: str, model: str) -> None:
+    with LoopbackProvider() as provider:
+        await LLMCascade([provider.target(name, model)]).get_response("What is on record?")
+    (request,) = provider.requests
+    assert (request.wire, request.model) == (name, model)
+    assert "What is on record?" in json.dumps(request.json)
+    assert "loopback-key" in " ".join(request.headers.values())
+    assert "loopback-key" not in repr(request)
+
+
+def test_a_request_that_is_not_json_is_on_record_too() -> None:
+    with LoopbackProvider(Garbage("text", status=200)) as provider:
+        with urllib.request.urlopen(f"{provider.url}/v1/chat/completions", data=b"not JSON") as answer:
+            assert answer.read() == b"text"
+    assert provider.requests[0].json is None
+
+
+async def test_a_behaviour_of_ones_own() -> None:
+    class Teapot:
+        async def perform(self, exchange: Exchange) -> None:
+            await exchange.send(418, b'{"error": {"message": "short and stout"}}')
+
+    with LoopbackProvider(Teapot()) as provider:
+        with pytest.raises(Exception, match="HTTP 418: short and stout"):
+            await LLMCascade([provider.target()]).get_response("Tea?")
+
+
+def test_a_provider_that_hangs_can_still_be_closed() -> None:
+    with LoopbackProvider(Hang()) as provider:
+        with pytest.raises(ProviderTimeoutError):
+            asyncio.run(LLMCascade([provider.target(timeout=0.05)], retry=RetryPolicy(attempts=1)).get_response("?"))
+
+
+def test_a_wire_that_it_does_not_speak_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="can't stand in for 'bedrock': it speaks the wires of OpenAI"):
+        LoopbackProvider().target("bedrock", "x")
+
+
+async def test_a_rehearsal_keeps_the_cascades_own_settings() -> None:
+    target = Target("openai", "gpt-4.1", timeout=7, params={"seed": 5}, api_key="a-real-key", api_base="http://real")
+    cascade = LLMCascade([target], retry=RetryPolicy(attempts=2), temperature=0.5)
+    with rehearse(cascade, Hang()) as rehearsal:
+        with pytest.raises(ProviderTimeoutError):
+            await rehearsal.cascade.get_response("Hello")
+    assert rehearsal.clock.now() >= 14
+    (provider,) = rehearsal.providers
+    assert [(r.json["seed"], r.json["temperature"]) for r in provider.requests] == [(5, 0.5)] * 2
+    assert all("a-real-key" not in str(request.headers) for request in provider.requests)
+    assert cascade.targets == (target,)
+
+
+def test_more_scripts_than_targets_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="2 scripts were given for 1 targets"):
+        with rehearse(LLMCascade(["openai/gpt-4.1"]), Status(500), Status(500)):
+            pass
+
+
+async def test_a_manual_clock_moves_when_it_is_told_to() -> None:
+    clock = ManualClock()
+    await clock.sleep(2.5)
+    clock.advance(1.5)
+    assert (clock.now(), clock.slept) == (4.0, [2.5])
+    clock.pass_silence()  # nobody waits for anything: nothing happens
+    assert clock.now() == 4.0
+
+
+async def test_a_manual_clocks_time_limits_run_out_when_it_gets_there() -> None:
+    clock, outcomes = ManualClock(), list[Any]()
+
+    async def wait(seconds: float | None) -> None:
+        try:
+            async with clock.timeout(seconds):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            outcomes.append(seconds)
+
+    async with clock.timeout(1):
+        pass  # over before its time
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(wait(seconds)) for seconds in (5, 3, None)]
+        await asyncio.sleep(0)
+        clock.advance(2)
+        await asyncio.sleep(0)
+        assert outcomes == []
+        clock.pass_silence()
+        await asyncio.gather(tasks[1])
+        assert (outcomes, clock.now()) == ([3], 3.0)
+        clock.advance(2)
+        await asyncio.gather(tasks[0])
+        assert outcomes == [3, 5]
+        tasks[2].cancel()
