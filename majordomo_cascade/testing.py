@@ -163,9 +163,10 @@ class Reply:
 
     def _gemini(self, model: str) -> dict[str, Any]:
         reasons = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
-        candidate: dict[str, Any] = {"finishReason": reasons[self.finish_reason], "index": 0}
+        content: dict[str, Any] = {"role": "model"}
         if self.text is not None:
-            candidate["content"] = {"role": "model", "parts": [{"text": self.text}]}
+            content["parts"] = [{"text": self.text}]
+        candidate = {"content": content, "finishReason": reasons[self.finish_reason], "index": 0}
         return {
             "candidates": [candidate],
             "modelVersion": model,
@@ -278,6 +279,7 @@ class LoopbackProvider:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._closing: asyncio.Event
+        self._connections: set[asyncio.Task[None] | None] = set()  # a loop alone holds its tasks weakly
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -317,6 +319,7 @@ class LoopbackProvider:
         server.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(task := asyncio.current_task())
         try:
             while not writer.is_closing() and (request := await _read(reader)) is not None:
                 self.requests.append(request)
@@ -325,6 +328,7 @@ class LoopbackProvider:
         except (ConnectionError, asyncio.CancelledError):
             pass  # the caller went away, or the server is closing
         finally:
+            self._connections.discard(task)
             writer.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 
 # Before LiteLLM is imported: it would fetch these from the network.
@@ -11,6 +11,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
 
 import backoff
+import litellm
 import pytest
 
 from majordomo_cascade.testing import Behaviour, LoopbackProvider
@@ -19,6 +20,13 @@ from majordomo_cascade.testing import Behaviour, LoopbackProvider
 WIRES = (("openai", "gpt-4.1"), ("anthropic", "claude-sonnet-4-5"), ("gemini", "gemini-2.5-flash"))
 
 Serve = Callable[..., LoopbackProvider]
+
+
+@pytest.fixture(autouse=True)
+async def no_leftover_sockets() -> AsyncIterator[None]:
+    """Close LiteLLM's pool with the event loop of each test: it would be reported as unclosed at exit."""
+    yield
+    await litellm.close_litellm_async_clients()
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ async def test_no_global_of_litellm_is_changed_by_building_or_calling(serve: Ser
     await cascade.acompletion([{"role": "user", "content": "x"}], mock_response="x")
     after = globals_of_litellm()
     changed = {name for name, value in after.items() if name not in before or before[name] != value}
-    assert changed <= {"_current_cost"}
+    assert changed <= {"_current_cost", "error_logs"}  # LiteLLM's own book-keeping
 
 
 async def test_a_patched_acompletion_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:

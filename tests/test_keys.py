@@ -9,6 +9,7 @@ import traceback
 from typing import Any
 
 import litellm
+import openai
 import pytest
 from conftest import WIRES, Serve
 
@@ -66,6 +67,18 @@ async def test_a_missing_key_that_litellm_sees_is_named_too(
     with pytest.raises(AuthenticationError, match=f"no API key: set {variable}"):
         await LLMCascade([target]).get_response("Hello", api_version="2024-10-21")
     assert server.requests == []
+
+
+async def test_openais_clients_own_word_for_a_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def patched(**_: Any) -> None:
+        try:
+            raise openai.OpenAIError("in words of another version")
+        except openai.OpenAIError as error:
+            raise litellm.InternalServerError("wrapped", "openai", "gpt-4.1") from error
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    with pytest.raises(AuthenticationError, match="no API key: set OPENAI_API_KEY"):
+        await LLMCascade(["openai/gpt-4.1"]).get_response("Hello")
 
 
 async def test_a_missing_key_moves_on(serve: Serve) -> None:
