@@ -69,7 +69,11 @@ async def real() -> None:
     providers: list[Target | str] = [target for variable, target in REAL.items() if os.environ.get(variable)]
     if providers:
         print(f"\nThe real providers, by the keys in your environment: {', '.join(map(str, providers))}.\n")
-        await ask(LLMCascade(providers, deadline=60))
+        try:
+            await ask(LLMCascade(providers, deadline=60))
+        except ProviderError as error:
+            print_trail(error.attempts)
+            print(f"\n  {type(error).__name__}: {error}")
     else:
         print("\nNo keys in .env or the environment, so the real providers were not asked (see .env.example).")
 

@@ -255,9 +255,10 @@ def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool) -> 
         return ProviderConnectionError
     if any(map(_lacks_key, links)):
         return AuthenticationError
-    if any(_was_reading(link) for link in links):
+    status = _status(error) or 500
+    if any(_was_reading(link) for link in links) or status == 422:  # 422 is what LiteLLM makes up for Gemini's garbage
         return InvalidResponseError
-    if 400 <= (status := _status(error) or 500) < 500:
+    if 400 <= status < 500:
         return _by_status(status)
     local = next((link for link in links if isinstance(link, Exception) and not _is_litellm(link)), None)
     if local is None:

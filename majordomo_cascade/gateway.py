@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from .classify import chain, classify
@@ -54,8 +56,14 @@ GLOBAL_WAYS_IN = (
     "cache",
 )
 
-#: What LiteLLM would import in the middle of a first call (the OpenAI client's 450 modules, the tokenizer).
-LOADED_EARLY = ("openai.resources", "openai.resources.chat", "litellm.litellm_core_utils.default_encoding")
+#: What LiteLLM would import in the middle of a first call: the OpenAI client's 450 modules, the tokenizer, its loggers.
+LOADED_EARLY = (
+    "openai.resources",
+    "openai.resources.chat",
+    "litellm.litellm_core_utils.default_encoding",
+    "litellm._service_logger",
+    "litellm.proxy._types",
+)
 
 #: Handed to LiteLLM for "no limit", where its own default would be 600 s. Seconds.
 NO_LIMIT = 86_400.0
@@ -256,8 +264,14 @@ class Endpoint:
             or any(os.environ.get(f"{prefix}_{name}") for name in ("API_BASE", "BASE_URL", "CLIENT_ID", "AD_TOKEN"))
             or any(getattr(litellm, name, None) for name in (*GLOBAL_WAYS_IN, f"{self.provider}_key"))
             or any(entry["provider"] == self.provider for entry in litellm.custom_provider_map)
-            or not getattr(litellm.acompletion, "__module__", "").startswith("litellm.")  # patched
+            or self._is_patched()
         )
+
+    def _is_patched(self) -> bool:
+        """Whether ``litellm.acompletion`` is somebody else's: a test's, say, that makes no request."""
+        code = getattr(self._litellm.acompletion, "__code__", None)
+        home = Path(self._litellm.__file__).parent
+        return type(code) is not CodeType or home not in Path(code.co_filename).parents
 
     def _no_key(self, message: str) -> AuthenticationError:
         return AuthenticationError(f"{self.provider}/{self.model}: {message}", provider=self.provider, model=self.model)

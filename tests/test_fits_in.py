@@ -90,7 +90,8 @@ async def test_no_global_of_litellm_is_changed_by_building_or_calling(serve: Ser
             model=f"{wire[0]}/{wire[1]}", messages=[{"role": "user", "content": "x"}], mock_response="x"
         )
     before = globals_of_litellm()
-    cascade = LLMCascade([serve(Status(500), Reset(), Garbage(), Reply("{}")).target(*wire) for wire in WIRES])
+    broken = [serve(Status(500), Reset(), Garbage(), Reply("{}")).target(*wire) for wire in WIRES]
+    cascade = LLMCascade(broken, retry=RetryPolicy(attempts=5, base=0))
     await cascade.get_json_response("Hello")
     await cascade.acompletion([{"role": "user", "content": "x"}], mock_response="x")
     after = globals_of_litellm()
@@ -250,3 +251,18 @@ async def test_a_missing_key_of_the_first_does_not_stop_the_second_in_a_mixed_ca
     with pytest.raises(AuthenticationError) as caught:
         await cascade.get_response("Hello")
     assert [attempt.provider for attempt in caught.value.attempts] == ["openai", "anthropic", "gemini"]
+
+
+def test_a_first_call_imports_next_to_nothing() -> None:
+    program = """
+import asyncio, sys
+from majordomo_cascade import LLMCascade
+from majordomo_cascade.testing import rehearse
+async def main():
+    with rehearse(LLMCascade(["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"])) as rehearsal:
+        before = set(sys.modules)
+        await rehearsal.cascade.get_response("Hello")
+        print(len(sys.modules.keys() - before))
+asyncio.run(main())
+"""
+    assert int(run(program)) < 40  # LiteLLM by itself: 470

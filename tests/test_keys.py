@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import pickle
 import traceback
+import unittest.mock
 from typing import Any
 
 import litellm
@@ -133,6 +135,25 @@ def test_credentials_that_come_another_way_are_not_second_guessed(
     if global_name:
         monkeypatch.setattr(litellm, global_name, KEY, raising=False)
     endpoint._check_key(params)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        unittest.mock.AsyncMock(),
+        unittest.mock.MagicMock(),
+        unittest.mock.create_autospec(litellm.acompletion),
+        functools.wraps(litellm.acompletion)(lambda **_: None),
+        functools.partial(litellm.acompletion, mock_response="x"),
+    ],
+    ids=repr,
+)
+def test_a_patched_acompletion_needs_no_key(patch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (endpoint,) = LLMCascade([("openai", "gpt-4.1")])._endpoints
+    with pytest.raises(AuthenticationError):
+        endpoint._check_key({})
+    monkeypatch.setattr(litellm, "acompletion", patch)
+    endpoint._check_key({})
 
 
 @pytest.mark.parametrize("entry", ["bedrock/anthropic.claude-v2", "ollama/llama3", "hosted_vllm/x", "vertex_ai/x"])

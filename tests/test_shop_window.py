@@ -17,9 +17,11 @@ import litellm
 import nbclient
 import nbformat
 import pytest
+from conftest import Serve
 
 import majordomo_cascade
 from majordomo_cascade import errors
+from majordomo_cascade.testing import Reply, Status
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(majordomo_cascade.__file__).parent
@@ -164,6 +166,18 @@ def test_every_example_runs_and_prints_what_it_claims(example: Path, tmp_path: P
     assert PRINTS[example.stem]
     for pattern in PRINTS[example.stem]:
         assert re.search(pattern, done.stdout), done.stdout
+
+
+def test_the_demo_asks_the_real_providers_where_a_file_has_their_keys(serve: Serve, tmp_path: Path) -> None:
+    well, down = serve(Reply("A majordomo decides.")), serve(Status(401))
+    for server, expected in ((well, "answered after .* A majordomo decides."), (down, "AuthenticationError: openai/")):
+        (tmp_path / ".env").write_text(f"OPENAI_API_KEY=a-real-key\nOPENAI_API_BASE={server.url}/v1\n")
+        command = [sys.executable, str(ROOT / "examples" / "failover.py")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert re.search(rf"The real providers, by the keys .*openai/gpt-4.1[\s\S]*{expected}", done.stdout), (
+            done.stdout
+        )
+        assert server.requests[0].headers["authorization"] == "Bearer a-real-key"
 
 
 def test_the_example_that_is_a_test_is_one(tmp_path: Path) -> None:
