@@ -5,6 +5,7 @@ environment) holds keys, the same question then goes to the real providers.
 """
 
 import asyncio
+import logging
 import os
 
 from majordomo_cascade import Attempt, LLMCascade, ProviderError, RetryPolicy, Target
@@ -82,5 +83,6 @@ if __name__ == "__main__":
     from dotenv import load_dotenv
 
     load_dotenv(".env")
+    logging.basicConfig(format="  [%(name)s %(levelname)s] %(message)s")
     asyncio.run(rehearsal())
     asyncio.run(real())

@@ -149,8 +149,9 @@ class LLMCascade:
             ProviderError: no target could serve; this is what the last one said.
         """
         sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        sent = self._checked(params, sampling)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMResponse(**await self._ask(_TextForm(), asked, timeout, deadline, sampling, params))
+        return LLMResponse(**await self._ask(_TextForm(), asked, timeout, deadline, sent))
 
     async def get_json_response(
         self,
@@ -174,8 +175,9 @@ class LLMCascade:
             ResponseTruncatedError: ``max_tokens`` cut the answer.
         """
         sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        sent = self._checked(params, sampling)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMJSONResponse(**await self._ask(JSONForm(), asked, timeout, deadline, sampling, params))
+        return LLMJSONResponse(**await self._ask(JSONForm(), asked, timeout, deadline, sent))
 
     async def get_structured_json_response(
         self,
@@ -207,9 +209,10 @@ class LLMCascade:
         if "response_format" in params:
             raise InvalidRequestError("response_format is made from response_model here; give only one of them")
         sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-        asked = build_messages(user_prompt, system_prompt, messages)
+        sent = self._checked(params, sampling)
         form = _schema_form(response_model)
-        return LLMStructuredResponse(**await self._ask(form, asked, timeout, deadline, sampling, params))
+        asked = build_messages(user_prompt, system_prompt, messages)
+        return LLMStructuredResponse(**await self._ask(form, asked, timeout, deadline, sent))
 
     async def acompletion(
         self,
@@ -225,7 +228,16 @@ class LLMCascade:
             RequestError, ResponseTruncatedError, ProviderError: as for ``get_response``. LiteLLM's own exception is
                 the ``__cause__``.
         """
-        return (await self._ask(_TextForm(), check_messages(messages), timeout, deadline, {}, params))["raw"]
+        sent = self._checked(params, {})
+        return (await self._ask(_TextForm(), check_messages(messages), timeout, deadline, sent))["raw"]
+
+    def _checked(self, params: dict[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a call, those that are not set left out."""
+        if params:
+            providers = (endpoint.provider for endpoint in self._endpoints)
+            params = check_params(params, providers, InvalidRequestError, gateway=self._is_gateway)
+        params.update((name, value) for name, value in sampling.items() if value is not None)
+        return params
 
     async def _ask(
         self,
@@ -233,22 +245,17 @@ class LLMCascade:
         messages: list[Message],
         timeout: float | EllipsisType | None,
         deadline: float | EllipsisType | None,
-        sampling: Mapping[str, Any],
-        params: Mapping[str, Any],
+        params: dict[str, Any],
     ) -> dict[str, Any]:
         """The one path of all ways to ask: the fields of a Response."""
-        call_params = {name: value for name, value in sampling.items() if value is not None}
-        if params:
-            providers = (endpoint.provider for endpoint in self._endpoints)
-            call_params |= check_params(params, providers, InvalidRequestError, gateway=self._is_gateway)
         if timeout is not ...:
             timeout = seconds("timeout", timeout, InvalidRequestError)
-            call_params["timeout"] = timeout or NO_LIMIT
+            params["timeout"] = timeout or NO_LIMIT
         limit = self._deadline if deadline is ... else seconds("deadline", deadline, InvalidRequestError)
 
         async def ask(endpoint: Endpoint) -> Answer[tuple[T, Completion]]:
             asked, shaped = form.ask(messages, endpoint.abilities)
-            completion = await endpoint.complete(asked, {**shaped, **call_params})
+            completion = await endpoint.complete(asked, {**shaped, **params})
             try:
                 value = form.read(_text(completion, form), endpoint.provider, endpoint.model)
             except MajordomoError as error:
@@ -347,7 +354,7 @@ def _targets(providers: Any) -> list[Target]:
     if not entries:
         raise ConfigurationError("providers is empty; a cascade needs at least one, such as ('openai', 'gpt-4.1')")
     if isinstance(providers, tuple) and len(entries) == 2 and all(isinstance(e, str) and "/" not in e for e in entries):
-        raise ConfigurationError(f"providers must be a list of pairs: [{providers!r}], not {providers!r}")
+        raise ConfigurationError("providers must be a list of pairs such as [('openai', 'gpt-4.1')], not one pair")
     return [resolve(entry) for entry in entries]
 
 
@@ -384,7 +391,10 @@ def _load_env_file(env_file: str | os.PathLike[str] | None) -> None:
 
 def _options_from(environ: Mapping[str, str]) -> dict[str, Any]:
     """LLMCascade's arguments from ``MAJORDOMO_…`` variables."""
-    given = {name.removeprefix("MAJORDOMO_"): value for name, value in environ.items() if name.startswith("MAJORDOMO_")}
+    ours = (
+        (name.removeprefix("MAJORDOMO_"), value) for name, value in environ.items() if name.startswith("MAJORDOMO_")
+    )
+    given = {name: value for name, value in ours if value.strip()}
     retry = {f"RETRY_{name.upper()}": name for name in RetryPolicy.model_fields}
     if unknown := given.keys() - {"PROVIDERS", "TIMEOUT", "DEADLINE"} - retry.keys():
         raise ConfigurationError(
@@ -398,7 +408,8 @@ def _options_from(environ: Mapping[str, str]) -> dict[str, Any]:
         )
     options: dict[str, Any] = {"providers": providers}
     for name in given.keys() & {"TIMEOUT", "DEADLINE"}:
-        options[name.lower()] = None if given[name].strip().lower() == "none" else _number(name, given[name])
+        limit = None if given[name].strip().lower() == "none" else _number(name, given[name])
+        options[name.lower()] = seconds(f"MAJORDOMO_{name}", limit, ConfigurationError)
     policy: dict[str, Any] = {retry[name]: _number(name, given[name]) for name in given.keys() & retry.keys()}
     if policy:
         options["retry"] = RetryPolicy(**policy)

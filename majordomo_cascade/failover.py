@@ -233,7 +233,8 @@ class Call:
         """Let the error tell the whole story in an ordinary traceback (PEP 678)."""
         error.attempts = tuple(self.attempts)
         for attempt in self.attempts:
-            error.add_note(str(attempt))
+            reason = str(attempt.error or "").removeprefix(f"{attempt.provider}/{attempt.model}: ")
+            error.add_note(f"{attempt}: {reason}" if reason else str(attempt))
 
 
 def _fields(attempt: Attempt) -> dict[str, object]:

@@ -103,7 +103,9 @@ def resolve(entry: Any) -> Target:
         )
     known = _known_providers()
     if target.provider not in known:
-        near = difflib.get_close_matches(target.provider, known, n=3)
+        slips = {"google": ["gemini", "vertex_ai"], "claude": ["anthropic"], "aws": ["bedrock"], "gpt": ["openai"]}
+        name = target.provider.lower()
+        near = slips.get(name) or difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "litellm.provider_list has their names"
         raise ConfigurationError(f"LiteLLM has no provider {target.provider!r}: {hint}")
     return target
@@ -122,6 +124,8 @@ def _by_model(model: str) -> Target:
     if litellm.model_cost.get(model, {}).get("mode") in ("chat", "responses"):
         name, provider, *_ = litellm.get_llm_provider(model)
         return Target(provider, name)
+    if model in _known_providers():
+        raise ConfigurationError(f"{model!r} is a provider; give its model, too, as ({model!r}, '…') or '{model}/…'")
     raise ConfigurationError(
         f"{model!r} is not the name of a chat model that LiteLLM knows: give its provider, too, "
         f"as ('provider', {model!r}) or 'provider/{model}'"

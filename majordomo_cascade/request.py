@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from .errors import InvalidRequestError, MajordomoError
@@ -23,8 +25,39 @@ REPLACED = {
     "fallbacks": "the cascade's own list of providers",
     "context_window_fallback_dict": "the cascade's own list of providers, which takes over when a prompt is too long",
     "model_list": "the cascade's own list of providers",
-    "messages": "the messages of a call: a cascade and a target have none",
     "request_timeout": "timeout=…, in seconds",
+}
+
+#: Names that belong to this package, and slips that mean them: LiteLLM would hand them to a vendor, who ignores them.
+OURS = (
+    "api_base",
+    "api_key",
+    "deadline",
+    "failover_on",
+    "max_tokens",
+    "messages",
+    "on_attempt",
+    "providers",
+    "response_model",
+    "retry",
+    "system_prompt",
+    "temperature",
+    "timeout",
+    "user_prompt",
+)
+SLIPS = {"key": "api_key", "prompt": "user_prompt", "retries": "retry", "system": "system_prompt"}
+
+#: What is no parameter of LiteLLM's where parameters are given.
+MISPLACED = {
+    "deadline": "is an option of LLMCascade or an argument of a call, not a parameter of a target",
+    "failover_on": "is an option of LLMCascade, not a parameter of a call or a target",
+    "messages": "belong to a call, not to a cascade or a target",
+    "on_attempt": "is an option of LLMCascade, not a parameter of a call or a target",
+    "providers": "is an option of LLMCascade, not a parameter of a call or a target",
+    "response_model": "belongs to get_structured_json_response",
+    "retry": "is an option of LLMCascade, not a parameter of a call or a target",
+    "system_prompt": "belongs to a call, and not to acompletion, which takes messages",
+    "user_prompt": "belongs to a call, and not to acompletion, which takes messages",
 }
 
 #: Options of this package that a later version brings; until then they would reach a vendor as its own.
@@ -115,6 +148,10 @@ def check_params(
     for name, value in params.items():
         if name in REPLACED:
             raise error(f"{name!r} is not passed on to LiteLLM: use {REPLACED[name]}")
+        if meant := _misspelt(name):
+            raise error(f"there is no {name!r}; did you mean {meant!r}?")
+        if name in MISPLACED:
+            raise error(f"{name!r} {MISPLACED[name]}")
         if (name in RESERVED and value is not None) or (name == "stream" and value):
             raise error(f"{name}={value!r} is not available in this version")
     api_base = params.get("api_base", params.get("base_url"))
@@ -123,6 +160,14 @@ def check_params(
     if params.get("api_key") is not None:
         _check_key(params["api_key"], sorted(set(providers)), error, gateway=gateway or api_base is not None)
     return {name: value for name, value in params.items() if name not in RESERVED}
+
+
+@lru_cache(maxsize=1024)
+def _misspelt(name: str) -> str | None:
+    """Which of our own names is meant by one that is almost it."""
+    if name in OURS:
+        return None
+    return SLIPS.get(name) or next(iter(get_close_matches(name, OURS, n=1, cutoff=0.85)), None)
 
 
 def _check_key(api_key: Any, providers: Sequence[str], error: type[MajordomoError], *, gateway: bool) -> None:

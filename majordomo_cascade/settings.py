@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import ConfigurationError, MajordomoError
 
-#: Fields whose values are never quoted back.
-SECRET = frozenset({"api_key", "params"})
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Settings(BaseModel):
@@ -18,21 +18,26 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
 
-    def __init__(self, /, **fields: Any) -> None:
+    def __init__(self, /, *unnamed: Any, **fields: Any) -> None:
+        name, known = type(self).__name__, ", ".join(type(self).model_fields)
+        if unnamed:
+            raise ConfigurationError(f"{name} takes its settings by name: {known}")
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ConfigurationError(f"{type(self).__name__}: {describe(error)}") from None
+            problems = error.errors(include_url=False, include_context=False)
+            raise ConfigurationError(f"{name}: {'; '.join(_explain(p, known) for p in problems)}") from None
 
 
-def describe(error: ValidationError) -> str:
-    """Every problem of a pydantic error in one line: field, what was expected, what was given."""
-    problems = []
-    for problem in error.errors(include_url=False, include_context=False):
-        name = ".".join(map(str, problem["loc"]))
-        given = "" if name.partition(".")[0] in SECRET else f", not {problem['input']!r}"
-        problems.append(f"{name}: {problem['msg']}{given}")
-    return "; ".join(problems)
+def _explain(problem: ErrorDetails, known: str) -> str:
+    """One of pydantic's problems: field, what was expected, and what was given where that can be no secret."""
+    name = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"there is no {name!r}; expected {known}"
+    if problem["type"] == "value_error":
+        return f"{name} {problem['msg'].removeprefix('Value error, ')}"
+    given = f", not {problem['input']!r}" if isinstance(problem["input"], int | float) else ""
+    return f"{name}: {problem['msg']}{given}"
 
 
 def seconds(name: str, value: Any, error: type[MajordomoError]) -> float | None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
-from pydantic.errors import PydanticUserError
 
 from .errors import InvalidRequestError, ResponseParsingError, ResponseValidationError
 from .request import Message
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from typing_extensions import TypeForm  # unions are no `type` to a type checker
 
 T = TypeVar("T")
@@ -62,8 +62,10 @@ class JSONForm:
 
     def read(self, text: str, provider: str, model: str) -> dict[str, Any] | list[Any]:
         """The object or array in the text."""
-        if (found := find_json(text)) is None or not isinstance(found.value, dict | list):
-            raise _not_json(text, provider, model)
+        if (found := find_json(text)) is None:
+            raise _not_json("holds no complete JSON value", text, provider, model)
+        if not isinstance(found.value, dict | list):
+            raise _not_json("is JSON, but neither an object nor an array", text, provider, model)
         return found.value
 
 
@@ -75,8 +77,8 @@ class SchemaForm(Generic[T]):
     """
 
     def __init__(self, response_model: TypeForm[T]) -> None:
-        name = getattr(response_model, "__name__", None) or str(response_model)
-        self.name = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:64] or "answer"  # OpenAI's rule for names
+        self._label = _label(response_model)
+        self.name = re.sub(r"[^a-zA-Z0-9_-]+", "_", self._label).strip("_")[:64] or "answer"  # OpenAI's rule for names
         try:
             self._adapter: TypeAdapter[T] = TypeAdapter(response_model)
             self.schema = self._adapter.json_schema()
@@ -85,9 +87,9 @@ class SchemaForm(Generic[T]):
                 field: Any = {WRAPPER: (response_model, ...)}
                 self._wrapper = wrapper = create_model(self.name, **field)
                 self.schema = wrapper.model_json_schema()
-        except (PydanticUserError, NameError, TypeError) as error:
+        except Exception as error:  # of many kinds, pydantic's and Python's
             raise InvalidRequestError(
-                f"response_model {name} can't be used: expected a pydantic model, or any type that pydantic's "
+                f"response_model {self._label} can't be used: expected a pydantic model, or any type that pydantic's "
                 f"TypeAdapter takes and that has a JSON Schema ({str(error).partition(chr(10))[0]})"
             ) from error
 
@@ -105,15 +107,15 @@ class SchemaForm(Generic[T]):
     def read(self, text: str, provider: str, model: str) -> T:
         """The validated value in the text."""
         if (found := find_json(text)) is None:
-            raise _not_json(text, provider, model)
+            raise _not_json("holds no complete JSON value", text, provider, model)
         try:
             return self._validate(found)
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
-        shown = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the answer'}: {p['type']}" for p in problems[:3])
+        shown = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the answer'}: {_told(p)}" for p in problems[:3])
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ResponseValidationError(
-            f"the answer of {provider}/{model} is JSON, but not of type {self.name}: {shown}{more} (see errors)",
+            f"the answer of {provider}/{model} is JSON, but not of type {self._label}: {shown}{more} (see errors)",
             provider=provider,
             model=model,
             raw_content=text,
@@ -199,6 +201,18 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _label(response_model: Any) -> str:
+    """The name of a type, without the modules that it comes from."""
+    name = response_model.__name__ if isinstance(response_model, type) else str(response_model)
+    return re.sub(r"(\w+\.)+(?=\w)", "", name)
+
+
+def _told(problem: ErrorDetails) -> str:
+    """What is wrong, without quoting the answer as validators of the caller's own may do."""
+    quoting = ("value_error", "assertion_error", "union_tag_invalid")
+    return problem["type"] if problem["type"] in quoting else problem["msg"]
+
+
 def _is_object(schema: dict[str, Any]) -> bool:
     """Whether the schema describes an object with named fields, by itself or by reference."""
     if "$ref" in schema:
@@ -206,10 +220,10 @@ def _is_object(schema: dict[str, Any]) -> bool:
     return schema.get("type") == "object"
 
 
-def _not_json(text: str, provider: str, model: str) -> ResponseParsingError:
-    """The error for an answer without JSON; it tells the length, not the text."""
+def _not_json(problem: str, text: str, provider: str, model: str) -> ResponseParsingError:
+    """The error for an answer without the JSON that was asked for; it tells the length, not the text."""
     return ResponseParsingError(
-        f"the answer of {provider}/{model} holds no complete JSON value ({len(text)} characters; see raw_content)",
+        f"the answer of {provider}/{model} {problem} ({len(text)} characters; see raw_content)",
         provider=provider,
         model=model,
         raw_content=text,

@@ -31,7 +31,7 @@ def _http_url(value: str) -> str:
 def _not_ours(value: dict[str, Any]) -> dict[str, Any]:
     for name in ("api_key", "api_base", "timeout", "model", "messages"):
         if name in value:
-            raise ValueError(f"{name!r} is a field of Target or an argument of the call, not one of its params")
+            raise ValueError(f"must not hold {name!r}, which is a field of Target or an argument of the call")
     return value
 
 

@@ -268,6 +268,9 @@ class LoopbackProvider:
     """
 
     def __init__(self, *behaviours: Behaviour) -> None:
+        for behaviour in behaviours:
+            if isinstance(behaviour, type) or not hasattr(behaviour, "perform"):
+                raise ConfigurationError(f"a script must be made of behaviours such as Status(503), not {behaviour!r}")
         self.behaviours: list[Behaviour] = list(behaviours) or [Reply()]
         self.requests: list[Request] = []
         """What the wire saw, in order."""
@@ -400,13 +403,20 @@ class Rehearsal:
 def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> Iterator[Rehearsal]:
     """Let your own cascade, with its own settings, meet failures: one behaviour, or a list of them, for each target.
 
+    It is the twin in ``Rehearsal.cascade`` that meets them, so hand that to the code under test.
+
     Targets without one answer normally. Keys and addresses of the real targets are not used.
 
     Raises:
-        ConfigurationError: more scripts than targets, or a target whose vendor's wire is none of the three.
+        ConfigurationError: a script is no behaviour, there are more scripts than targets, or a target's vendor speaks
+            none of the three wires.
     """
+    if not isinstance(cascade, LLMCascade):
+        raise ConfigurationError(f"rehearse takes an LLMCascade, not {type(cascade).__name__}")
     if len(scripts) > len(cascade.targets):
-        raise ConfigurationError(f"{len(scripts)} scripts were given for {len(cascade.targets)} targets")
+        raise ConfigurationError(
+            f"{len(scripts)} scripts were given for {len(cascade.targets)} target(s); a list makes one target's script"
+        )
     clock = ManualClock()
     with ExitStack() as stack:
         providers, targets = [], []

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import litellm
 import pytest
 from conftest import WIRES, Serve
-from pydantic import BaseModel, Field, RootModel
+from pydantic import AfterValidator, BaseModel, Field, RootModel
 from typing_extensions import TypedDict
 
 from majordomo_cascade import (
@@ -189,7 +189,7 @@ async def test_json_answers(serve: Serve, provider: str, model: str) -> None:
 
 @pytest.mark.parametrize("text", ["42", '"text"', "null", "true"])
 async def test_a_json_answer_is_an_object_or_an_array(serve: Serve, text: str) -> None:
-    with pytest.raises(ResponseParsingError, match="holds no complete JSON value") as caught:
+    with pytest.raises(ResponseParsingError, match="is JSON, but neither an object nor an array") as caught:
         await LLMCascade([serve(Reply(text)).target()]).get_json_response("Hello")
     assert (caught.value.raw_content, caught.value.provider, caught.value.model) == (text, "openai", "gpt-4.1")
 
@@ -306,7 +306,8 @@ async def test_a_validation_error_names_the_fields_and_keeps_pydantics_list(serv
         await LLMCascade([serve(Reply(text)).target()]).get_structured_json_response(City, "Rome?")
     error = caught.value
     assert str(error) == (
-        "the answer of openai/gpt-4.1 is JSON, but not of type City: name: missing; people: int_parsing (see errors)"
+        "the answer of openai/gpt-4.1 is JSON, but not of type City: name: Field required; "
+        "people: Input should be a valid integer, unable to parse string as an integer (see errors)"
     )
     assert [(problem["loc"], problem["type"]) for problem in error.errors] == [
         (("name",), "missing"),
@@ -318,7 +319,9 @@ async def test_a_validation_error_names_the_fields_and_keeps_pydantics_list(serv
 
 async def test_a_validation_error_names_three_problems_and_counts_the_rest(serve: Serve) -> None:
     cascade = LLMCascade([serve(Reply('["a", "b", "c", "d", "e"]')).target()])
-    with pytest.raises(ResponseValidationError, match="0: int_parsing; 1: int_parsing; 2: int_parsing; and 2 more"):
+    with pytest.raises(
+        ResponseValidationError, match=r"type list\[int\]: 0: Input .*; 1: Input .*; 2: Input .*; and 2 more"
+    ):
         await cascade.get_structured_json_response(list[int], "Hello")
 
 
@@ -326,7 +329,18 @@ class Opaque:
     """No type that pydantic knows."""
 
 
-@pytest.mark.parametrize("wrong", [Opaque, 5, type(lambda: None), "NoSuchName"])
+async def test_the_words_of_the_callers_own_validators_stay_out_of_the_message(serve: Serve) -> None:
+    def refuse(value: str) -> str:
+        raise ValueError(f"I do not like {value}")
+
+    cascade = LLMCascade([serve(Reply('{"value": "the answer"}')).target()])
+    with pytest.raises(ResponseValidationError, match=r"not of type .*: value: value_error") as caught:
+        await cascade.get_structured_json_response(Annotated[str, AfterValidator(refuse)], "Hello")
+    assert "the answer" not in str(caught.value).replace("the answer of", "")
+    assert caught.value.errors[0]["msg"] == "Value error, I do not like the answer"
+
+
+@pytest.mark.parametrize("wrong", [Opaque, 5, type(lambda: None), "NoSuchName", {"type": "object"}, [City]])
 async def test_a_response_model_that_pydantic_does_not_know(wrong: Any) -> None:
     with pytest.raises(InvalidRequestError, match="can't be used: expected a pydantic model"):
         await LLMCascade(["openai/gpt-4.1"]).get_structured_json_response(wrong, "Hello", mock_response="never asked")

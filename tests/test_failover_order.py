@@ -89,13 +89,14 @@ async def test_the_last_error_is_raised_with_every_attempt() -> None:
 
 
 async def test_an_ordinary_traceback_tells_the_whole_story() -> None:
-    with rehearse(LLMCascade(WIRES, retry=ONCE), Status(500), Status(401), Status(529)) as rehearsal:
+    script = (Status(500, "down"), Status(401, "who?"), Status(529, "busy"))
+    with rehearse(LLMCascade(WIRES, retry=ONCE), *script) as rehearsal:
         with pytest.raises(ProviderUnavailableError) as caught:
             await rehearsal.cascade.get_response("Hello")
     assert caught.value.__notes__ == [
-        "openai/gpt-4.1 #1: 500 ProviderUnavailableError after 0.00 s",
-        "anthropic/claude-sonnet-4-5 #1: 401 AuthenticationError after 0.00 s",
-        "gemini/gemini-2.5-flash #1: 529 ProviderUnavailableError after 0.00 s",
+        "openai/gpt-4.1 #1: 500 ProviderUnavailableError after 0.00 s: HTTP 500 loopback_error: down",
+        "anthropic/claude-sonnet-4-5 #1: 401 AuthenticationError after 0.00 s: HTTP 401 loopback_error: who?",
+        "gemini/gemini-2.5-flash #1: 529 ProviderUnavailableError after 0.00 s: HTTP 529 loopback_error: busy",
     ]
     told = "".join(traceback.format_exception(caught.value))
     assert all(note in told for note in caught.value.__notes__)

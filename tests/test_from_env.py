@@ -61,6 +61,12 @@ def test_no_file_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LLMCascade.from_env(None).targets[0].provider == "gemini"
 
 
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAJORDOMO_PROVIDERS", "openai/gpt-4.1")
+    monkeypatch.setenv("MAJORDOMO_TIMEOUT", "")
+    assert LLMCascade.from_env()._config["timeout"] == 120.0
+
+
 def test_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAJORDOMO_PROVIDERS", "openai/gpt-4.1")
     monkeypatch.setenv("MAJORDOMO_TIMEOUT", "5")
@@ -75,7 +81,10 @@ def test_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"MAJORDOMO_PROVIDERS": "opnai/gpt-4.1"}, "did you mean 'openai'"),
         ({"MAJORDOMO_TIMEUOT": "5"}, "MAJORDOMO_TIMEUOT is not a setting; expected MAJORDOMO_PROVIDERS, _TIMEOUT"),
         ({"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_TIMEOUT": "5s"}, "MAJORDOMO_TIMEOUT must be a number"),
-        ({"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_TIMEOUT": "-5"}, "timeout must be a positive number"),
+        (
+            {"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_TIMEOUT": "-5"},
+            "MAJORDOMO_TIMEOUT must be a positive number",
+        ),
         ({"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_RETRY_ATTEMPTS": "2.5"}, "RetryPolicy: attempts: "),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from conftest import WIRES, Serve
 
 from majordomo_cascade import ConfigurationError, InvalidRequestError, LLMCascade, Target
-from majordomo_cascade.request import REPLACED
+from majordomo_cascade.request import MISPLACED, REPLACED
 from majordomo_cascade.testing import Reply
 
 ANY = LLMCascade(["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"])
@@ -170,14 +170,58 @@ async def test_what_would_change_who_is_asked_is_refused_by_name(name: str) -> N
     params: dict[str, Any] = {name: 1}
     with pytest.raises(ConfigurationError, match=complaint):
         LLMCascade(["openai/gpt-4.1"], **params)
-    if name not in {"model", "messages"}:
+    if name != "model":
         with pytest.raises(ConfigurationError, match=complaint):
             LLMCascade([Target("openai", "gpt-4.1", params=params)])
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.get_response("Hello", mock_response="never asked", **params)
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.acompletion([USER], mock_response="never asked", **params)
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("timeot", "timeout"),
+        ("dead_line", "deadline"),
+        ("apikey", "api_key"),
+        ("key", "api_key"),
+        ("retries", "retry"),
+        ("system", "system_prompt"),
+        ("prompt", "user_prompt"),
+        ("temprature", "temperature"),
+        ("max_token", "max_tokens"),
+    ],
+)
+async def test_a_misspelt_name_of_ours_does_not_reach_a_vendor(slip: str, meant: str) -> None:
+    params: dict[str, Any] = {slip: "sk-1234567890"}
+    complaint = f"there is no '{slip}'; did you mean '{meant}'"
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        LLMCascade(["openai/gpt-4.1"], **params)
+    assert "sk-" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=complaint):
+        LLMCascade([Target("openai", "gpt-4.1", params=params)])
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.get_response("Hello", mock_response="never asked", **params)
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.get_response(mock_response="never asked", **params)  # before the missing prompt
+
+
+@pytest.mark.parametrize("name", sorted(MISPLACED))
+async def test_a_name_of_ours_in_the_wrong_place_does_not_reach_a_vendor(name: str) -> None:
+    params: dict[str, Any] = {name: 5}
     if name != "messages":
-        with pytest.raises(InvalidRequestError, match=complaint):
+        with pytest.raises(ConfigurationError, match=f"'{name}' (is|belongs to) "):
+            LLMCascade([Target("openai", "gpt-4.1", params=params)])
+    if name in {"retry", "failover_on", "on_attempt", "providers", "response_model"}:
+        with pytest.raises(InvalidRequestError, match=f"'{name}' (is|belongs to) "):
             await ANY.get_response("Hello", mock_response="never asked", **params)
-        with pytest.raises(InvalidRequestError, match=complaint):
-            await ANY.acompletion([USER], mock_response="never asked", **params)
+
+
+@pytest.mark.parametrize("name", ["top_k", "top_a", "min_p", "timeout_ms", "keep_alive", "max_completion_tokens"])
+async def test_what_only_looks_like_a_name_of_ours_passes(name: str) -> None:
+    params: dict[str, Any] = {name: 1}
+    assert (await ANY.get_response("Hello", mock_response="fine", **params)).content == "fine"
 
 
 @pytest.mark.parametrize("name", ["stream", "breaker", "hedge_after", "first_token_timeout", "stall_timeout"])
@@ -206,19 +250,22 @@ async def test_response_model_and_response_format_are_two_answers_to_one_questio
         (None, "providers must be a list such as .*, not NoneType"),
         ({"openai": "gpt-4.1"}, "providers must be a list such as .*, not dict"),
         (Target("openai", "gpt-4.1"), "providers must be a list such as .*, not Target"),
-        (("openai", "gpt-4.1"), r"providers must be a list of pairs: \[\('openai', 'gpt-4.1'\)\]"),
+        (("openai", "gpt-4.1"), r"providers must be a list of pairs such as \[\('openai', 'gpt-4.1'\)\], not one pair"),
         ([("openai",)], "a provider must be a pair"),
         ([("openai", "gpt-4.1", "key")], "a provider must be a pair"),
         ([("openai", 4)], "a provider must be a pair"),
         ([None], "a provider must be a pair .*, not NoneType"),
         ([("opnai", "gpt-4.1")], "LiteLLM has no provider 'opnai': did you mean 'openai'"),
         (["antropic/claude-sonnet-4-5"], "did you mean 'anthropic'"),
+        ([("OpenAI", "gpt-4.1")], "did you mean 'openai'"),
+        ([("google", "gemini-2.5-flash")], "did you mean 'gemini' or 'vertex_ai'"),
+        (["openai", "gpt-4.1"], "'openai' is a provider; give its model, too"),
         ([("qqqqqqqq", "x")], "litellm.provider_list has their names"),
         (["no-such-model"], "'no-such-model' is not the name of a chat model that LiteLLM knows: give its provider"),
         (["text-embedding-3-small"], "is not the name of a chat model"),
-        ([("openai", "")], "Target: model: Value error, must not be empty"),
-        ([("", "gpt-4.1")], "Target: provider: Value error, must not be empty"),
-        (["openai/"], "Target: model: Value error, must not be empty"),
+        ([("openai", "")], "Target: model must not be empty"),
+        ([("", "gpt-4.1")], "Target: provider must not be empty"),
+        (["openai/"], "Target: model must not be empty"),
     ],
 )
 def test_a_cascade_that_can_not_be_built(providers: Any, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,16 +302,20 @@ def test_a_provider_that_the_application_registered_with_litellm(monkeypatch: py
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"api_key": ""}, "Target: api_key: Value error, is empty"),
-        ({"api_key": "sk-1234567890\n"}, "Target: api_key: Value error, holds a line break"),
-        ({"api_key": "sk-ключ"}, "Target: api_key: Value error, holds"),
+        ({"api_key": ""}, "Target: api_key is empty"),
+        ({"api_key": "sk-1234567890\n"}, "Target: api_key holds a line break"),
+        ({"api_key": "sk-ключ"}, "Target: api_key holds"),
         ({"api_key": 5}, "Target: api_key: "),
-        ({"api_base": "localhost:8000"}, "Target: api_base: Value error, must be a URL such as"),
+        ({"api_base": "localhost:8000"}, "Target: api_base must be a URL such as"),
         ({"timeout": 0}, "Target: timeout: Input should be greater than 0, not 0"),
-        ({"timeout": "5"}, "Target: timeout: Input should be a valid number, not '5'"),
+        ({"timeout": "5"}, "Target: timeout: Input should be a valid number"),
         ({"params": 5}, "Target: params: "),
-        ({"params": {"api_key": "sk-1234567890"}}, "Target: params: Value error, 'api_key' is a field of Target"),
-        ({"parms": {}}, "Target: parms: Extra inputs are not permitted"),
+        (
+            {"params": {"api_key": "sk-1234567890"}},
+            "Target: params must not hold 'api_key', which is a field of Target",
+        ),
+        ({"parms": {}}, "Target: there is no 'parms'; expected provider, model, api_key, api_base, timeout, params"),
+        ({"apikey": "sk-1234567890"}, "Target: there is no 'apikey'; expected provider"),
     ],
 )
 def test_a_target_that_can_not_be_built(fields: dict[str, Any], complaint: str) -> None:

@@ -153,7 +153,7 @@ PRINTS = {
     ],
     "structured": [
         r"\{'currency': 'EUR', 'items': 3\}\nA-17 99.5 False\n\['A-18'\]\n",
-        r"not of type Invoice: total: float_parsing",
+        r"not of type Invoice: total: Input should be a valid number",
     ],
     "with_existing_litellm_app": [r"^before: Blue.\nafter:  Blue.\n$"],
 }

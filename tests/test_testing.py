@@ -105,8 +105,23 @@ async def test_a_rehearsal_keeps_the_cascades_own_settings() -> None:
 
 
 def test_more_scripts_than_targets_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="2 scripts were given for 1 targets"):
+    with pytest.raises(
+        ConfigurationError, match=r"2 scripts were given for 1 target\(s\); a list makes one target's script"
+    ):
         with rehearse(LLMCascade(["openai/gpt-4.1"]), Status(500), Status(500)):
+            pass
+
+
+@pytest.mark.parametrize("wrong", [503, "hello", Status, None, [503]])
+def test_a_script_of_anything_but_behaviours_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"made of behaviours such as Status\(503\), not "):
+        with rehearse(LLMCascade(["openai/gpt-4.1"]), wrong):
+            pass
+
+
+def test_a_rehearsal_is_of_a_cascade() -> None:
+    with pytest.raises(ConfigurationError, match="rehearse takes an LLMCascade, not str"):
+        with rehearse("openai/gpt-4.1"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
             pass
 
 

@@ -251,16 +251,25 @@ async def test_a_time_that_is_no_positive_number_of_seconds_is_refused(wrong: An
 
 @pytest.mark.parametrize(
     ("field", "wrong"),
-    [("attempts", 0), ("attempts", 1.5), ("attempts", "3"), ("base", -1), ("factor", 0.5), ("max_wait", math.inf)],
+    [("attempts", 0), ("attempts", 1.5), ("base", -1), ("factor", 0.5), ("max_wait", math.inf)],
 )
 def test_a_policy_that_makes_no_sense_is_refused(field: str, wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"RetryPolicy: {field}: .*, not {wrong!r}"):
         RetryPolicy(**{field: wrong})
+    with pytest.raises(ConfigurationError, match=f"RetryPolicy: {field}: Input should be a valid"):
+        RetryPolicy(**{field: "3"})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def test_a_policy_has_no_unknown_settings() -> None:
-    with pytest.raises(ConfigurationError, match="RetryPolicy: max_atempts: Extra inputs are not permitted, not 3"):
+    with pytest.raises(
+        ConfigurationError, match="RetryPolicy: there is no 'max_atempts'; expected attempts, base, factor"
+    ):
         RetryPolicy(max_atempts=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+def test_a_policys_settings_have_names() -> None:
+    with pytest.raises(ConfigurationError, match="RetryPolicy takes its settings by name: attempts, base"):
+        RetryPolicy(3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
 def test_a_policy_is_a_policy() -> None:
