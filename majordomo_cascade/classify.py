@@ -167,8 +167,6 @@ BY_CLASS: tuple[tuple[str, Verdict], ...] = (
 
 TIMEOUTS = ("TimeoutException", "APITimeoutError", "TimeoutError", "ServerTimeoutError")
 NETWORK = ("TransportError", "ClientError", "ConnectionError", "gaierror", "SSLError")
-#: Network errors in name only: nothing was sent, because of what we were told to send.
-NOT_NETWORK = ("UnsupportedProtocol", "LocalProtocolError", "InvalidURL")
 
 #: The host application's own guards: they are handed back as they are.
 HANDED_BACK = ("BudgetExceededError", "ModifyResponseException", "SensitiveDataRouteException")
@@ -251,7 +249,7 @@ def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool) -> 
         return next((verdict for name, verdict in BY_CLASS if _is(error, name)), None) or _by_status(_status(error))
     if any(_is(link, *TIMEOUTS) for link in links):
         return ProviderTimeoutError
-    if any(_is(link, *NETWORK) for link in links) and not any(_is(link, *NOT_NETWORK) for link in links):
+    if any(_is(link, *NETWORK) for link in links):
         return ProviderConnectionError
     if any(map(_lacks_key, links)):
         return AuthenticationError

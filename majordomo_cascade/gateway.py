@@ -283,13 +283,15 @@ class Endpoint:
     def _cost(self, raw: Any) -> float | None:
         """US dollars by LiteLLM's price list; None where it has no price (it says 0.0 for some of these)."""
         hidden = getattr(raw, "_hidden_params", None) or {}
+        if hidden.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
+            return 0.0
         cost = hidden.get("response_cost")
         if cost is None and hidden.get("response_cost", ...) is ...:
             with contextlib.suppress(Exception):  # LiteLLM raises a bare Exception for a model without a price
                 cost = self._litellm.completion_cost(completion_response=raw, model=self._base["model"])
         if cost:
             return float(cost)
-        return 0.0 if hidden.get("cache_hit") or (cost is not None and self._is_free()) else None
+        return 0.0 if cost is not None and self._is_free() else None
 
     def _is_free(self) -> bool:
         """Whether the price list says 0, as for local models."""

@@ -110,6 +110,17 @@ async def test_a_patched_answer_is_priced_too(monkeypatch: pytest.MonkeyPatch) -
     assert (await LLMCascade(["openai/of-tomorrow"]).get_response("Hello")).cost is None
 
 
+async def test_an_answer_from_litellms_cache_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def patched(**_: Any) -> Any:
+        answer = litellm.ModelResponse(choices=[{"message": {"role": "assistant", "content": "x"}}])
+        answer._hidden_params = {"cache_hit": True, "response_cost": 0.5}
+        return answer
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    response = await LLMCascade(["openai/gpt-4.1"]).get_response("Hello")
+    assert (response.cost, response.total_cost) == (0.0, 0.0)
+
+
 async def test_cached_and_reasoning_tokens(serve: Serve) -> None:
     body = {
         "model": "gpt-4.1",
@@ -128,6 +139,7 @@ async def test_answers_that_were_paid_for_count_in_the_total_and_failures_do_not
     with rehearse(cascade, Reply("not JSON"), Status(500), Garbage({"choices": []}), Reply("{}")) as rehearsal:
         response = await rehearsal.cascade.get_json_response("Hello")
     assert [attempt.cost is not None for attempt in response.attempts] == [True, *[False] * 6, True]
+    assert [attempt.outcome for attempt in response.attempts] == ["rejected", *["failed"] * 6, "ok"]
     first, last = response.attempts[0].cost, response.attempts[-1].cost
     assert first is not None
     assert last is not None

@@ -24,6 +24,7 @@ from majordomo_cascade import (
     RetryPolicy,
     Target,
 )
+from majordomo_cascade.classify import scrub
 from majordomo_cascade.gateway import KEY_NAMES
 from majordomo_cascade.testing import Reply, Status
 
@@ -298,3 +299,4 @@ async def test_a_huge_hostile_error_text_is_cut_and_kept_on_one_line(serve: Serv
         await cascade.get_response("Hello")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+    assert len(scrub(hostile, ())) <= 4000  # what is searched for hints, too

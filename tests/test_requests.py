@@ -102,6 +102,22 @@ async def test_what_the_caller_handed_in_is_not_written_to(monkeypatch: pytest.M
     assert seen == [({"deep": {}}, [USER])]
 
 
+async def test_what_is_changed_after_building_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    async def patched(**sent: Any) -> Any:
+        seen.append(sent["metadata"])
+        return litellm.ModelResponse(choices=[{"message": {"role": "assistant", "content": "x"}}])
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    params: dict[str, Any] = {"metadata": {"deep": {}}}
+    cascades = LLMCascade([Target("openai", "gpt-4.1", params=params)]), LLMCascade(["openai/gpt-4.1"], **params)
+    params["metadata"]["deep"]["late"] = True
+    for cascade in cascades:
+        await cascade.get_response("Hello")
+    assert seen == [{"deep": {}}, {"deep": {}}]
+
+
 @pytest.mark.parametrize(
     ("kwargs", "complaint"),
     [
