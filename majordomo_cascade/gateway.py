@@ -147,7 +147,7 @@ class Completion:
         """Why the model stopped, as LiteLLM reports it; None where there is no choice at all."""
         choices = getattr(self.raw, "choices", None)
         reason = getattr(choices[0], "finish_reason", None) if choices else None
-        return None if reason is None else str(reason)
+        return reason if isinstance(reason, str) else None
 
     def text(self) -> str:
         """The text of the first choice, "" where the model answered with tool calls, images or sound.
@@ -175,13 +175,13 @@ class Completion:
         raise self._invalid(f"{name}: the answer is empty")
 
     def _invalid(self, message: str) -> InvalidResponseError:
-        return InvalidResponseError(message, provider=self.provider, model=self.model, status_code=200)
+        return InvalidResponseError(message, provider=self.provider, model=self.model)
 
 
 class Endpoint:
     """One target, made ready: everything that can be known before a call is known once."""
 
-    __slots__ = ("_base", "_key_names", "_litellm", "abilities", "model", "provider", "target", "timeout")
+    __slots__ = ("_base", "_key_hint", "_key_names", "_litellm", "abilities", "model", "provider", "target", "timeout")
 
     def __init__(self, target: Target, params: Mapping[str, Any], timeout: float | None) -> None:
         self._litellm = load()
@@ -191,6 +191,7 @@ class Endpoint:
         self.timeout = target.timeout or timeout
         self.abilities = self._abilities()
         self._key_names = KEY_NAMES.get(target.provider, ())
+        self._key_hint = "set " + ", or ".join([*self._key_names[:1], "api_key=… on its Target"])
         own: dict[str, Any] = dict(target.params)
         if target.api_key is not None:
             own["api_key"] = target.api_key.get_secret_value()
@@ -230,14 +231,8 @@ class Endpoint:
         try:
             raw = await self._litellm.acompletion(**sent)  # looked up now: applications patch and instrument it
         except Exception as error:
-            hint = (
-                f"set {self._key_names[0]}, or api_key=… on its Target"
-                if self._key_names
-                else "set api_key=… on its Target"
-            )
-            problem = classify(
-                error, self.provider, self.model, mocked=mocked, secrets=set(_secrets(sent, error)), key=hint
-            )
+            secrets = set(_secrets(sent, error))
+            problem = classify(error, self.provider, self.model, mocked=mocked, secrets=secrets, key=self._key_hint)
         else:
             return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw))
         try:
@@ -256,9 +251,8 @@ class Endpoint:
                 if problem := key_problem(key):
                     raise self._no_key(f"the key in {name} {problem}")
                 return
-        if self._has_other_way_in(sent):
-            return
-        raise self._no_key(f"no API key: set {self._key_names[0]}, or api_key=… on its Target")
+        if not self._has_other_way_in(sent):
+            raise self._no_key(f"no API key: {self._key_hint}")
 
     def _has_other_way_in(self, sent: Mapping[str, Any]) -> bool:
         """Whether credentials may come from elsewhere, or none are needed."""
@@ -282,7 +276,8 @@ class Endpoint:
 
     def _cost(self, raw: Any) -> float | None:
         """US dollars by LiteLLM's price list; None where it has no price (it says 0.0 for some of these)."""
-        hidden = getattr(raw, "_hidden_params", None) or {}
+        hidden = getattr(raw, "_hidden_params", None)
+        hidden = hidden if isinstance(hidden, dict) else {}
         if hidden.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
             return 0.0
         cost = hidden.get("response_cost")
@@ -301,23 +296,29 @@ class Endpoint:
         return False
 
 
-def _refusal(message: Any) -> Any:
+def _refusal(message: Any) -> str | None:
     """OpenAI's ``refusal``, which LiteLLM keeps in one place or another by version."""
-    return getattr(message, "refusal", None) or (getattr(message, "provider_specific_fields", None) or {}).get(
-        "refusal"
-    )
+    own, others = getattr(message, "refusal", None), getattr(message, "provider_specific_fields", None)
+    refusal = own or (others.get("refusal") if isinstance(others, dict) else None)
+    return refusal if isinstance(refusal, str) else None  # a test's mock has every attribute
 
 
 def _usage(raw: Any) -> Usage:
     """The tokens of an answer, in this package's words."""
     usage = getattr(raw, "usage", None)
     return Usage(
-        input_tokens=getattr(usage, "prompt_tokens", None) or 0,
-        output_tokens=getattr(usage, "completion_tokens", None) or 0,
-        total_tokens=getattr(usage, "total_tokens", None) or 0,
-        cached_tokens=getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None) or 0,
-        reasoning_tokens=getattr(getattr(usage, "completion_tokens_details", None), "reasoning_tokens", None) or 0,
+        input_tokens=_count(usage, "prompt_tokens"),
+        output_tokens=_count(usage, "completion_tokens"),
+        total_tokens=_count(usage, "total_tokens"),
+        cached_tokens=_count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
+        reasoning_tokens=_count(getattr(usage, "completion_tokens_details", None), "reasoning_tokens"),
     )
+
+
+def _count(counts: Any, name: str) -> int:
+    """A number of tokens, 0 where the provider did not say."""
+    count = getattr(counts, name, None)
+    return count if isinstance(count, int) else 0
 
 
 def _secrets(sent: Mapping[str, Any], error: Exception) -> Iterator[str]:
@@ -332,6 +333,6 @@ def _secrets(sent: Mapping[str, Any], error: Exception) -> Iterator[str]:
                 yield from (value, value.rpartition(" ")[2])
     for message in sent["messages"]:
         content = message.get("content")
-        for part in content if isinstance(content, list) else [{"text": content}]:
+        for part in content if isinstance(content, list | tuple) else [{"text": content}]:
             if isinstance(text := part.get("text"), str):
                 yield text

@@ -147,6 +147,14 @@ async def test_answers_that_were_paid_for_count_in_the_total_and_failures_do_not
     assert response.total_cost == pytest.approx(first + last)
 
 
+async def test_an_answer_that_counted_no_tokens_was_not_paid_for() -> None:
+    with rehearse(LLMCascade(WIRES), [Garbage({"choices": []}), Reply("here")]) as rehearsal:
+        response = await rehearsal.cascade.get_response("Hello")
+    assert response.attempts[0].usage == Usage()
+    assert response.cost is not None
+    assert response.total_cost == response.cost
+
+
 async def test_a_rejected_answer_without_a_price_leaves_the_total_unknown() -> None:
     cascade = LLMCascade([Target("openai", "of-tomorrow"), Target("openai", "gpt-4o")], failover_on=Exception)
     with rehearse(cascade, Reply("not JSON"), Reply("{}")) as rehearsal:

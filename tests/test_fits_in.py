@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from majordomo_cascade import (
     ResponseValidationError,
     RetryPolicy,
     Target,
+    Usage,
 )
 from majordomo_cascade.testing import Garbage, Reply, Reset, Status, rehearse
 
@@ -107,6 +109,16 @@ async def test_a_patched_acompletion_is_honoured(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(litellm, "acompletion", patched)
     assert (await cascade.get_response("Hello")).content == "openai/gpt-4.1"
+
+
+async def test_a_patch_may_answer_with_a_mock(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = unittest.mock.MagicMock()
+    answer.choices[0].message.content = "from a mock"
+    answer.choices = [answer.choices[0]]
+    monkeypatch.setattr(litellm, "acompletion", unittest.mock.AsyncMock(return_value=answer))
+    response = await LLMCascade(["openai/gpt-4.1"]).get_response("Hello")
+    assert (response.content, response.usage, response.cost) == ("from a mock", Usage(), None)
+    assert response.finish_reason is None
 
 
 async def test_the_hosts_callbacks_see_every_call(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

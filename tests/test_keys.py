@@ -194,6 +194,7 @@ async def test_one_key_for_one_provider_or_one_gateway_is_fine(serve: Serve) -> 
     assert (await mixed.get_response("Hello")).content == "b"
     bare = LLMCascade(["openai/gpt-4.1", "mistral/mistral-large-latest"])
     assert (await bare.get_response("Hello", api_key=KEY, api_base=f"{server.url}/v1")).content == "c"
+    assert (await mixed.get_response("Hello", api_key=KEY)).content == "c"
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
 

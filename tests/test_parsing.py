@@ -80,6 +80,8 @@ def test_a_cut_answer_is_no_answer(value: Any, cut: int, before: str) -> None:
         ('{"a": NaN}', MISSING),
         ("Infinity", MISSING),
         ("\ufeff[1]", [1]),
+        ("\ufeff7", 7),
+        ('[5" x] {"a]": [1] }', MISSING),  # strings out of step
         ("```json\n[1]\n```\ntext\n```json\n[2]\n```", [2]),
         ('```json\n{"code": "```"}\n```', {"code": "```"}),
         ('{"a": "\\"}{"}', {"a": '"}{'}),
