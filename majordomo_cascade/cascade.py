@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Parameters that lead to the real providers, which no rehearsal may reach.
+WAYS_OUT = ("api_base", "api_key", "client", "extra_headers", "headers")
+
 Entry = Target | str | tuple[str, str]
 FailoverRule = type[BaseException] | tuple[type[BaseException], ...] | Callable[[MajordomoError], bool]
 
@@ -61,7 +64,7 @@ class LLMCascade:
         ConfigurationError: the cascade can't be built as asked.
     """
 
-    __slots__ = ("_config", "_deadline", "_endpoints", "_is_gateway", "_rules", "_timeout")
+    __slots__ = ("_config", "_deadline", "_endpoints", "_is_gateway", "_rules")
 
     def __init__(
         self,
@@ -77,7 +80,8 @@ class LLMCascade:
         targets = _targets(providers)
         if not isinstance(retry, RetryPolicy):
             raise ConfigurationError(f"retry must be a RetryPolicy, such as RetryPolicy(attempts=2), not {retry!r}")
-        if on_attempt is not None and (not callable(on_attempt) or inspect.iscoroutinefunction(on_attempt)):
+        awaited = any(map(inspect.iscoroutinefunction, (on_attempt, getattr(on_attempt, "__call__", None))))  # noqa: B004
+        if on_attempt is not None and (awaited or not callable(on_attempt)):
             raise ConfigurationError("on_attempt must be a plain function that takes an Attempt; it is not awaited")
         params = fresh(check_params(params, (target.provider for target in targets), ConfigurationError))
         for target in targets:
@@ -110,7 +114,12 @@ class LLMCascade:
             ConfigurationError: a variable is missing, unknown or malformed, or a file other than ".env" is missing.
         """
         _load_env_file(env_file)
-        return cls(**{**_options_from(os.environ), **options})
+        options = {**_options_from(os.environ), **options}
+        if not options["providers"]:
+            raise ConfigurationError(
+                "MAJORDOMO_PROVIDERS is not set; expected a list such as anthropic/claude-sonnet-4-5,openai/gpt-4.1"
+            )
+        return cls(**options)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -267,7 +276,8 @@ class LLMCascade:
 
     def _rehearsed(self, targets: list[Target], clock: Clock) -> LLMCascade:
         """The same cascade over other targets and another clock, for ``majordomo_cascade.testing``."""
-        twin = LLMCascade(**{**self._config, "providers": targets})
+        config = {name: value for name, value in self._config.items() if name not in WAYS_OUT}
+        twin = LLMCascade(**{**config, "providers": targets})
         twin._rules = replace(self._rules, clock=clock)
         return twin
 
@@ -299,14 +309,16 @@ class _TextForm:
         return text
 
 
-#: pydantic takes milliseconds to build a validator, so each type's is built once.
-_cached_form: Callable[[Any], SchemaForm[Any]] = lru_cache(maxsize=256)(SchemaForm)
+@lru_cache(maxsize=256)
+def _cached_form(response_model: Any, spelling: str) -> SchemaForm[Any]:
+    """A type's form, built once: pydantic takes milliseconds to build a validator."""
+    return SchemaForm(response_model)
 
 
 def _schema_form(response_model: TypeForm[T]) -> SchemaForm[T]:
     """The form of a type, from the cache where the type can be hashed (some Annotated ones can't)."""
     try:
-        return _cached_form(response_model)
+        return _cached_form(response_model, str(response_model))  # type: ignore[arg-type]
     except TypeError:
         return SchemaForm(response_model)
 
@@ -401,12 +413,8 @@ def _options_from(environ: Mapping[str, str]) -> dict[str, Any]:
             f"MAJORDOMO_{min(unknown)} is not a setting; expected MAJORDOMO_PROVIDERS, _TIMEOUT, _DEADLINE, "
             + ", ".join(f"_{name}" for name in retry)
         )
-    providers = [entry.strip() for entry in given.get("PROVIDERS", "").split(",") if entry.strip()]
-    if not providers:
-        raise ConfigurationError(
-            "MAJORDOMO_PROVIDERS is not set; expected a list such as anthropic/claude-sonnet-4-5,openai/gpt-4.1"
-        )
-    options: dict[str, Any] = {"providers": providers}
+    providers = (entry.strip() for entry in given.get("PROVIDERS", "").split(","))
+    options: dict[str, Any] = {"providers": [entry for entry in providers if entry]}
     for name in given.keys() & {"TIMEOUT", "DEADLINE"}:
         limit = None if given[name].strip().lower() == "none" else _number(name, given[name])
         options[name.lower()] = seconds(f"MAJORDOMO_{name}", limit, ConfigurationError)

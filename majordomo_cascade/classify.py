@@ -14,7 +14,10 @@ Classes are told by name: openai 3 brings its HTTP client along under another na
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
+import math
 import re
 import time
 import traceback
@@ -77,14 +80,11 @@ class Answer:
     def retry_after(self) -> float | None:
         """Seconds to wait: from ``retry-after-ms``, ``retry-after`` (RFC 9110: seconds or a date), or Gemini's body."""
         for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-            try:
-                return max(0.0, float(self.headers[name]) * unit)
-            except (KeyError, ValueError):
-                pass
-        try:
+            with contextlib.suppress(KeyError, ValueError):
+                if math.isfinite(seconds := float(self.headers[name]) * unit):
+                    return max(0.0, seconds)
+        with contextlib.suppress(KeyError, ValueError):
             return max(0.0, parsedate_to_datetime(self.headers["retry-after"]).timestamp() - time.time())
-        except (KeyError, ValueError):
-            pass
         for detail in _details(self.body):
             if match := re.fullmatch(r"(\d+(?:\.\d+)?)s", str(detail.get("retryDelay"))):
                 return float(match[1])
@@ -127,8 +127,9 @@ HINTS = (
         ContextWindowExceededError,
         statuses=(400, 422, 429),
         codes="context_length_exceeded",
-        words="prompt is too long|input is too long|maximum context length|context window|input token count .*exceeds"
-        "|request too large",
+        words="prompt is too long|input is too long|maximum context (length|limit)|context window|exceed context limit"
+        "|input token count .*exceeds|input tokens exceed|`inputs` tokens|longer than the model's context"
+        "|too many tokens|available context size|maximum prompt length|request too large",
     ),
     Hint(
         ContentPolicyError,
@@ -147,7 +148,7 @@ HINTS = (
         UnsupportedRequestError,
         statuses=(400, 422),
         codes=r"unsupported_\w+",
-        words="not supported|does(n't| not) support",
+        words="not supported|does(n't| not) support|response_format.* unavailable",
     ),
 )
 
@@ -171,31 +172,35 @@ NETWORK = ("TransportError", "ClientError", "ConnectionError", "gaierror", "SSLE
 #: The host application's own guards: they are handed back as they are.
 HANDED_BACK = ("BudgetExceededError", "ModifyResponseException", "SensitiveDataRouteException")
 
-#: Functions of LiteLLM and openai that read an answer: what is raised inside them is the answer's fault.
-READING = (
-    "transform_response",
-    "transform_parsed_response",
-    "convert_to_model_response_object",
-    "parse_body",
-    "_parse",
-    "_transform_google_generate_content_to_openai_model_response",
-)
+#: Where an answer is read, and what it is called there: what is raised with one in hand is the answer's fault.
+READERS = ("litellm.llms.", "litellm.litellm_core_utils.llm_response_utils.", "openai.")
+ANSWERS = ("response", "raw_response", "response_object", "completion_response", "httpx_response")
+#: An answer's body that is not what its headers say.
+UNREADABLE = ("DecodingError", "ContentEncodingError")
 
 #: Shorter than this, a string is too common to be told from the vendor's own words.
 SHORTEST_SECRET = 8
 #: Characters of a vendor's text that are read, and that are quoted.
-LONGEST_TEXT, LONGEST_QUOTE = 4000, 300
+LONGEST_TEXT, LONGEST_QUOTE, LONGEST_CODE = 4000, 300, 60
 
 
 def classify(
-    error: Exception, provider: str, model: str, *, mocked: bool = False, secrets: Iterable[str] = (), key: str = ""
+    error: Exception,
+    provider: str,
+    model: str,
+    *,
+    mocked: bool = False,
+    secrets: Iterable[str] = (),
+    key: str = "",
+    outside: BaseException | None = None,
 ) -> Exception:
     """This package's error for what LiteLLM raised, its ``__cause__`` set; a local bug comes back as what it is.
 
     ``mocked`` says that no request was made; ``secrets`` are the keys and texts that a vendor may have echoed; ``key``
-    is what to do about a missing one.
+    is what to do about a missing one; ``outside`` is the exception that the caller was handling when it called, which
+    Python puts at the end of the chain, and which has nothing to do with it.
     """
-    links = list(chain(error))
+    links = list(chain(error, outside))
     answer = next((found for link in links if (found := _answer(link, secrets))), None)
     verdict = _by_answer(answer) if answer else _by_chain(error, links, mocked=mocked)
     if isinstance(verdict, Exception):
@@ -219,9 +224,9 @@ def classify(
     return ours
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what caused it, outermost first."""
-    seen: set[int] = set()
+def chain(error: BaseException | None, outside: BaseException | None = None) -> Iterator[BaseException]:
+    """The exception and what caused it, outermost first, up to what was there before."""
+    seen: set[int] = {id(outside)}
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
@@ -241,20 +246,32 @@ def _by_status(status: int | None) -> Verdict:
     return BY_STATUS.get(status or 0, ProviderError)
 
 
+def _by_class(error: Exception) -> Verdict:
+    """The verdict on LiteLLM's own class and status, where there is nothing else."""
+    return next((verdict for name, verdict in BY_CLASS if _is(error, name)), None) or _by_status(_status(error))
+
+
 def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool) -> Verdict | Exception:
     """The verdict where no HTTP answer came; an exception that is none of ours is handed back."""
     if _is(error, *HANDED_BACK):
         return error
-    if mocked or (len(links) == 1 and _is_litellm(error)):
-        return next((verdict for name, verdict in BY_CLASS if _is(error, name)), None) or _by_status(_status(error))
+    if mocked:
+        return _by_class(error)
     if any(_is(link, *TIMEOUTS) for link in links):
         return ProviderTimeoutError
     if any(_is(link, *NETWORK) for link in links):
         return ProviderConnectionError
-    if any(map(_lacks_key, links)):
-        return AuthenticationError
+    if any(map(_was_reading, links)):
+        return InvalidResponseError
+    if len(links) == 1 and _is_litellm(error):
+        return _by_class(error)
+    return AuthenticationError if any(map(_lacks_key, links)) else _before_sending(error, links)
+
+
+def _before_sending(error: Exception, links: list[BaseException]) -> Verdict | Exception:
+    """The verdict where nothing was sent: LiteLLM's own refusal of the request, or a bug, which is handed back."""
     status = _status(error) or 500
-    if any(_was_reading(link) for link in links) or status == 422:  # 422 is what LiteLLM makes up for Gemini's garbage
+    if status == 422:  # what LiteLLM makes up for Gemini's garbage; its own checks say 400
         return InvalidResponseError
     if 400 <= status < 500:
         return _by_status(status)
@@ -295,15 +312,19 @@ def _lacks_key(error: BaseException) -> bool:
     """Whether the exception says that there is no key: openai's bare OpenAIError, or a ValueError of LiteLLM's."""
     if type(error).__name__ == "OpenAIError" and type(error).__module__.partition(".")[0] == "openai":
         return True
-    return bool(re.search(r"missing .*(api[ _]key|credentials)", str(error), re.IGNORECASE))
+    says_so = re.search(r"missing .*(api[ _]key|credentials)", str(error), re.IGNORECASE)
+    return bool(says_so) and _is(error, "ValueError", "AuthenticationError")
 
 
 def _was_reading(error: BaseException) -> bool:
-    """Whether LiteLLM or the vendor's client was reading an answer when the exception was raised."""
+    """Whether LiteLLM or the vendor's client had an answer in its hands when the exception was raised."""
+    if _is(error, *UNREADABLE):
+        return True
     return any(
-        frame.f_code.co_name in READING
-        and frame.f_globals.get("__name__", "").partition(".")[0] in ("litellm", "openai")
+        frame.f_locals.get(name) is not None and not inspect.isawaitable(frame.f_locals[name])
         for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").startswith(READERS)
+        for name in ANSWERS
     )
 
 
@@ -325,7 +346,7 @@ def _answer(error: BaseException, secrets: Iterable[str]) -> Answer | None:
         status=response.status_code,
         headers=response.headers,
         message=scrub(message, secrets) if isinstance(message, str) else "",
-        codes=tuple(code for code in codes if isinstance(code, str)),
+        codes=tuple(scrub(code, secrets) for code in codes if isinstance(code, str)),
         body=outer,
     )
 
@@ -339,7 +360,7 @@ def _details(body: Any) -> Iterator[dict[str, Any]]:
 
 def _said(answer: Answer) -> str:
     """The provider's own words; never LiteLLM's, which may quote the prompt."""
-    code = next(iter(answer.codes), "")
+    code = next(iter(answer.codes), "")[:LONGEST_CODE]
     words = answer.message if len(answer.message) <= LONGEST_QUOTE else f"{answer.message[:LONGEST_QUOTE]}…"
     return f"HTTP {answer.status} {code}".rstrip() + (f": {words}" if words else "")
 
@@ -352,7 +373,7 @@ def _explain(verdict: Verdict, error: Exception, links: list[BaseException], *, 
         ProviderTimeoutError: "no answer in time",
         ProviderConnectionError: f"no HTTP answer ({type(links[-1]).__name__})",
         InvalidResponseError: "the answer can't be read; LiteLLM's account of it is in __cause__",
-        InvalidRequestError: "LiteLLM can't put it in this provider's terms and sent nothing; why is in __cause__",
+        InvalidRequestError: "LiteLLM can't put the request in this provider's terms; why is in __cause__",
     }
     alone = mocked or len(links) == 1
     return f"LiteLLM raised {type(error).__name__}" if alone or verdict not in known else known[verdict]

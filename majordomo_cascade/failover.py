@@ -215,7 +215,8 @@ class Call:
         if self._rules.on_attempt is not None:
             try:
                 self._rules.on_attempt(attempt)
-            except Exception:
+            except Exception as error:
+                error.__cause__ = error.__context__ = None  # these may quote keys and prompts
                 logger.exception("on_attempt raised; the call goes on")
 
     def _log_failover(self, following: Endpoint) -> None:

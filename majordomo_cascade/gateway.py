@@ -10,8 +10,9 @@ import contextlib
 import difflib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -45,7 +46,19 @@ KEY_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 #: Parameters and globals of LiteLLM that may bring credentials, or make them needless.
-OTHER_WAYS_IN = ("extra_headers", "headers", "client", "litellm_credential_name", "use_litellm_proxy", "azure_ad_token")
+OTHER_WAYS_IN = (
+    "api_base",
+    "azure_ad_token",
+    "azure_ad_token_provider",
+    "azure_username",
+    "client",
+    "client_id",
+    "extra_headers",
+    "headers",
+    "litellm_credential_name",
+    "tenant_id",
+    "use_litellm_proxy",
+)
 GLOBAL_WAYS_IN = (
     "api_key",
     "api_base",
@@ -64,6 +77,8 @@ LOADED_EARLY = (
     "litellm._service_logger",
     "litellm.proxy._types",
 )
+
+_SECRET = re.compile("key|token|secret|password|auth", re.IGNORECASE)
 
 #: Handed to LiteLLM for "no limit", where its own default would be 600 s. Seconds.
 NO_LIMIT = 86_400.0
@@ -105,6 +120,8 @@ def resolve(entry: Any) -> Target:
     if target.provider not in known:
         slips = {"google": ["gemini", "vertex_ai"], "claude": ["anthropic"], "aws": ["bedrock"], "gpt": ["openai"]}
         name = target.provider.lower()
+        if target.model in known:
+            raise ConfigurationError(f"the provider comes first: ({target.model!r}, {target.provider!r})")
         near = slips.get(name) or difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "litellm.provider_list has their names"
         raise ConfigurationError(f"LiteLLM has no provider {target.provider!r}: {hint}")
@@ -181,7 +198,18 @@ class Completion:
 class Endpoint:
     """One target, made ready: everything that can be known before a call is known once."""
 
-    __slots__ = ("_base", "_key_hint", "_key_names", "_litellm", "abilities", "model", "provider", "target", "timeout")
+    __slots__ = (
+        "_base",
+        "_is_elsewhere",
+        "_key_hint",
+        "_key_names",
+        "_litellm",
+        "abilities",
+        "model",
+        "provider",
+        "target",
+        "timeout",
+    )
 
     def __init__(self, target: Target, params: Mapping[str, Any], timeout: float | None) -> None:
         self._litellm = load()
@@ -197,8 +225,9 @@ class Endpoint:
             own["api_key"] = target.api_key.get_secret_value()
         if target.api_base is not None:
             own["api_base"] = target.api_base
-        if "api_base" in own and "api_base" in params:
-            params = {name: value for name, value in params.items() if name != "api_key"}  # that is the gateway's key
+        self._is_elsewhere = "api_base" in own and "api_base" in params
+        if self._is_elsewhere:  # the cascade's key, and a call's, are for the cascade's gateway
+            params = {name: value for name, value in params.items() if name != "api_key"}
         self._base: dict[str, Any] = {
             **params,
             **fresh(own),
@@ -214,7 +243,8 @@ class Endpoint:
         supported = self._litellm.get_supported_openai_params(**name) or ()
         if "response_format" not in supported:
             return Abilities(json_mode=False, json_schema=False)
-        return Abilities(json_mode=True, json_schema=bool(self._litellm.supports_response_schema(**name)))
+        json_schema = bool(self._litellm.supports_response_schema(**name))
+        return Abilities(json_mode=True, json_schema=json_schema, bends="claude" in self.model)
 
     async def complete(self, messages: list[Message], params: Mapping[str, Any]) -> Completion:
         """One call of ``litellm.acompletion``, which is one request on the wire.
@@ -224,15 +254,25 @@ class Endpoint:
             RequestError: the request is at fault.
             Exception: a bug of the caller's or of LiteLLM's, as what it is.
         """
+        outside = sys.exception()
+        if self._is_elsewhere and "api_base" not in params:
+            params = {name: value for name, value in params.items() if name != "api_key"}
         sent = {name: fresh(value) for name, value in {**self._base, **params, "messages": messages}.items()}
-        mocked = any(value is not None for name, value in sent.items() if name.startswith("mock_"))
+        mocked = any(value for name, value in sent.items() if name.startswith("mock_"))
         if not mocked and "api_key" not in sent and self._key_names:
             self._check_key(sent)
         try:
             raw = await self._litellm.acompletion(**sent)  # looked up now: applications patch and instrument it
         except Exception as error:
-            secrets = set(_secrets(sent, error))
-            problem = classify(error, self.provider, self.model, mocked=mocked, secrets=secrets, key=self._key_hint)
+            problem = classify(
+                error,
+                self.provider,
+                self.model,
+                mocked=mocked,
+                secrets=set(_secrets(sent, chain(error, outside))),
+                key=self._key_hint,
+                outside=outside,
+            )
         else:
             return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw))
         try:
@@ -258,7 +298,7 @@ class Endpoint:
         """Whether credentials may come from elsewhere, or none are needed."""
         litellm, prefix = self._litellm, self._key_names[0].removesuffix("_API_KEY")
         return (
-            any(sent.get(name) for name in (*OTHER_WAYS_IN, "api_base", "base_url"))
+            any(sent.get(name) for name in OTHER_WAYS_IN)
             or any(os.environ.get(f"{prefix}_{name}") for name in ("API_BASE", "BASE_URL", "CLIENT_ID", "AD_TOKEN"))
             or any(getattr(litellm, name, None) for name in (*GLOBAL_WAYS_IN, f"{self.provider}_key"))
             or any(entry["provider"] == self.provider for entry in litellm.custom_provider_map)
@@ -321,18 +361,28 @@ def _count(counts: Any, name: str) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _secrets(sent: Mapping[str, Any], error: Exception) -> Iterator[str]:
+def _secrets(sent: Mapping[str, Any], links: Iterable[BaseException]) -> Iterator[str]:
     """What a vendor's error text must not bring into ours: keys, wherever they came from, and the prompt."""
     for name, value in (*sent.items(), *os.environ.items()):
-        if isinstance(value, str) and any(part in name.lower() for part in ("key", "token", "secret", "password")):
+        if isinstance(value, str) and _SECRET.search(name):
             yield value
-    requests = (getattr(link, "request", None) for link in chain(error) if type(link).__name__ == "HTTPStatusError")
+    requests = (getattr(link, "request", None) for link in links if type(link).__name__ == "HTTPStatusError")
     for headers in (sent.get("extra_headers"), *(getattr(request, "headers", None) for request in requests)):
         for name, value in (headers or {}).items():
-            if any(part in name.lower() for part in ("key", "auth", "token", "secret")):
+            if _SECRET.search(name):
                 yield from (value, value.rpartition(" ")[2])
-    for message in sent["messages"]:
-        content = message.get("content")
-        for part in content if isinstance(content, list | tuple) else [{"text": content}]:
-            if isinstance(text := part.get("text"), str):
-                yield text
+    for text in _texts(sent["messages"]):
+        yield from (text, *text.split("\n\n"))  # a system prompt may have got an instruction behind it
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every string in the messages but their roles and types."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if name not in ("role", "type"):
+                yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)

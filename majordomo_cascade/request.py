@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from pydantic import SecretStr
+
 from .errors import InvalidRequestError, MajordomoError
 from .target import key_problem, url_problem
 
@@ -61,7 +63,10 @@ MISPLACED = {
 }
 
 #: Options of this package that a later version brings; until then they would reach a vendor as its own.
-RESERVED = ("breaker", "first_token_timeout", "stall_timeout", "hedge_after")
+RESERVED = ("breaker", "first_token_timeout", "stall_timeout", "hedge_after", "reasks")
+
+#: Parameters that LiteLLM takes apart before it looks at them.
+DICTS = ("extra_body", "extra_headers", "headers", "metadata")
 
 
 def build_messages(user_prompt: Any, system_prompt: Any, messages: Any) -> list[Message]:
@@ -146,20 +151,38 @@ def check_params(
         error: a parameter is refused here, or a key would be sent to another provider than its own.
     """
     for name, value in params.items():
-        if name in REPLACED:
-            raise error(f"{name!r} is not passed on to LiteLLM: use {REPLACED[name]}")
-        if meant := _misspelt(name):
-            raise error(f"there is no {name!r}; did you mean {meant!r}?")
-        if name in MISPLACED:
-            raise error(f"{name!r} {MISPLACED[name]}")
-        if (name in RESERVED and value is not None) or (name == "stream" and value):
-            raise error(f"{name}={value!r} is not available in this version")
-    api_base = params.get("api_base", params.get("base_url"))
-    if api_base is not None and (problem := url_problem(api_base)):
-        raise error(f"api_base {problem}, not {api_base!r}")
-    if params.get("api_key") is not None:
-        _check_key(params["api_key"], sorted(set(providers)), error, gateway=gateway or api_base is not None)
-    return {name: value for name, value in params.items() if name not in RESERVED}
+        if problem := _problem(name, value):
+            raise error(problem)
+    checked = {name: value for name, value in params.items() if name not in RESERVED}
+    if "base_url" in checked:  # LiteLLM's other name for it, which would win
+        checked["api_base"] = checked.pop("base_url")
+    for name in ("api_key", "api_base"):
+        if checked.get(name, ...) is None:  # not given
+            del checked[name]
+    if "api_base" in checked and (problem := url_problem(checked["api_base"])):
+        raise error(f"api_base {problem}, not {checked['api_base']!r}")
+    if "api_key" in checked:
+        gateway = gateway or "api_base" in checked
+        checked["api_key"] = _check_key(checked["api_key"], sorted(set(providers)), error, gateway=gateway)
+    return checked
+
+
+def _problem(name: str, value: Any) -> str | None:
+    """Why a parameter is not passed on to LiteLLM, None if it is."""
+    if name in REPLACED:
+        return f"{name!r} is not passed on to LiteLLM: use {REPLACED[name]}"
+    if meant := _misspelt(name):
+        return f"there is no {name!r}; did you mean {meant!r}?"
+    if name in MISPLACED:
+        return f"{name!r} {MISPLACED[name]}"
+    if (name in RESERVED and value is not None) or (name == "stream" and value):
+        return f"{name}={value!r} is not available in this version"
+    if name in DICTS and value is not None:
+        if not isinstance(value, dict):
+            return f"{name} must be a dict, not {_kind(value)}"
+        if "headers" in name and not all(isinstance(text, str) for text in value.values()):
+            return f"{name} must be a dict of strings"
+    return None
 
 
 @lru_cache(maxsize=1024)
@@ -170,8 +193,10 @@ def _misspelt(name: str) -> str | None:
     return SLIPS.get(name) or next(iter(get_close_matches(name, OURS, n=1, cutoff=0.85)), None)
 
 
-def _check_key(api_key: Any, providers: Sequence[str], error: type[MajordomoError], *, gateway: bool) -> None:
-    """See that a key for several targets can be sent, and belongs to all of them."""
+def _check_key(api_key: Any, providers: Sequence[str], error: type[MajordomoError], *, gateway: bool) -> str:
+    """A key for several targets, if it can be sent, and belongs to all of them."""
+    if isinstance(api_key, SecretStr):
+        api_key = api_key.get_secret_value()
     if not isinstance(api_key, str):
         raise error(f"api_key must be a string, not {_kind(api_key)}")
     if problem := key_problem(api_key):
@@ -181,13 +206,14 @@ def _check_key(api_key: Any, providers: Sequence[str], error: type[MajordomoErro
             f"one api_key can't be meant for {', '.join(providers)}: give each its own with "
             "Target(provider, model, api_key=…), or give api_base with it if one gateway serves them all"
         )
+    return api_key
 
 
 def fresh(value: Any) -> Any:
     """A copy of the dicts and lists in ``value``: LiteLLM writes into what it is handed. Leaves are shared."""
-    if type(value) is dict:
+    if isinstance(value, dict):
         return {key: fresh(item) for key, item in value.items()}
-    if type(value) is list:
+    if isinstance(value, list):
         return [fresh(item) for item in value]
     return value
 

@@ -34,6 +34,8 @@ class Abilities:
 
     json_mode: bool
     json_schema: bool
+    bends: bool = False
+    """LiteLLM closes open objects and breaks references in the schemas it sends for this model."""
 
 
 class Form(Protocol[T_co]):
@@ -87,6 +89,7 @@ class SchemaForm(Generic[T]):
                 field: Any = {WRAPPER: (response_model, ...)}
                 self._wrapper = wrapper = create_model(self.name, **field)
                 self.schema = wrapper.model_json_schema()
+            self._is_fragile = _is_fragile(self.schema)
         except Exception as error:  # of many kinds, pydantic's and Python's
             raise InvalidRequestError(
                 f"response_model {self._label} can't be used: expected a pydantic model, or any type that pydantic's "
@@ -95,7 +98,7 @@ class SchemaForm(Generic[T]):
 
     def ask(self, messages: list[Message], abilities: Abilities) -> tuple[list[Message], dict[str, Any]]:
         """The native schema where there is one, otherwise the schema in the prompt (and JSON mode with it)."""
-        if abilities.json_schema:
+        if abilities.json_schema and not (abilities.bends and self._is_fragile):
             schema = {"name": self.name, "schema": self.schema, "strict": False}
             return messages, {"response_format": {"type": "json_schema", "json_schema": schema}}
         params = {"response_format": {"type": "json_object"}} if abilities.json_mode else {}
@@ -218,6 +221,14 @@ def _is_object(schema: dict[str, Any]) -> bool:
     if "$ref" in schema:
         schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
     return schema.get("type") == "object"
+
+
+def _is_fragile(schema: Any) -> bool:
+    """Whether there is a reference or an open object in a schema: a ``dict[str, X]`` that is closed holds nothing."""
+    if isinstance(schema, dict):
+        is_open = schema.get("type") == "object" and "properties" not in schema
+        return is_open or "$ref" in schema or any(map(_is_fragile, schema.values()))
+    return isinstance(schema, list) and any(map(_is_fragile, schema))
 
 
 def _not_json(problem: str, text: str, provider: str, model: str) -> ResponseParsingError:

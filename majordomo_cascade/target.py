@@ -29,7 +29,7 @@ def _http_url(value: str) -> str:
 
 
 def _not_ours(value: dict[str, Any]) -> dict[str, Any]:
-    for name in ("api_key", "api_base", "timeout", "model", "messages"):
+    for name in ("api_key", "api_base", "base_url", "timeout", "model", "messages"):
         if name in value:
             raise ValueError(f"must not hold {name!r}, which is a field of Target or an argument of the call")
     return value
@@ -71,7 +71,7 @@ class Target(Settings):
     provider: Annotated[str, AfterValidator(_not_empty)]
     model: Annotated[str, AfterValidator(_not_empty)]
     api_key: Annotated[SecretStr, AfterValidator(_sendable_key)] | None = None
-    api_base: Annotated[str, AfterValidator(_http_url)] | None = None
+    api_base: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, repr=False)  # may hold a password
     timeout: Annotated[float, Field(gt=0)] | None = None
     params: Annotated[dict[str, Any], AfterValidator(_not_ours)] = Field(default_factory=dict, repr=False)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
 import threading
@@ -23,7 +24,7 @@ from itertools import chain, repeat
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from .cascade import LLMCascade
+from .cascade import WAYS_OUT, LLMCascade
 from .errors import ConfigurationError
 from .target import Target
 
@@ -285,8 +286,10 @@ class LoopbackProvider:
         self._connections: set[asyncio.Task[None] | None] = set()  # a loop alone holds its tasks weakly
 
     def __enter__(self) -> Self:
+        _keep_from_proxies()
         self._thread.start()
-        self._ready.wait()
+        if not self._ready.wait(timeout=10):
+            raise RuntimeError("the loopback provider did not start within 10 s")
         return self
 
     def __exit__(
@@ -405,7 +408,8 @@ def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> 
 
     It is the twin in ``Rehearsal.cascade`` that meets them, so hand that to the code under test.
 
-    Targets without one answer normally. Keys and addresses of the real targets are not used.
+    Targets without one answer normally. Keys, addresses, headers and clients of the real targets are not used. Calls
+    that run at once share one clock: a silence that one of them meets passes for all.
 
     Raises:
         ConfigurationError: a script is no behaviour, there are more scripts than targets, or a target's vendor speaks
@@ -425,9 +429,17 @@ def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> 
             provider = stack.enter_context(LoopbackProvider(*behaviours))
             provider.on_silence = clock.pass_silence
             providers.append(provider)
-            own = {"timeout": target.timeout, "params": dict(target.params)}
-            targets.append(provider.target(target.provider, target.model, **own))
+            params = {name: value for name, value in target.params.items() if name not in WAYS_OUT}
+            targets.append(provider.target(target.provider, target.model, timeout=target.timeout, params=params))
         yield Rehearsal(cascade._rehearsed(targets, clock), tuple(providers), clock)
+
+
+def _keep_from_proxies() -> None:
+    """Where HTTP_PROXY is set, LiteLLM would ask the proxy for 127.0.0.1; NO_PROXY is extended for good."""
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = os.environ.get(name, "")
+        if "127.0.0.1" not in hosts and any(proxy.lower().endswith("_proxy") for proxy in os.environ):
+            os.environ[name] = f"{hosts},127.0.0.1".lstrip(",")
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Annotated, Any, Literal
 
@@ -265,6 +266,36 @@ async def test_the_native_schema_is_sent_where_litellm_offers_it(serve: Serve) -
     assert sent["response_format"]["json_schema"]["name"] == "City"
     assert sent["response_format"]["json_schema"]["schema"]["required"] == ["name", "people"]
     assert sent["messages"] == [{"role": "user", "content": "Rome?"}]
+
+
+class Report(BaseModel):
+    scores: dict[str, int]
+    city: City
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-opus-4-1"])
+@pytest.mark.parametrize("response_model", [dict[str, int], list[City], Report])
+async def test_a_schema_that_litellm_would_bend_on_its_way_to_claude_goes_into_the_prompt(
+    serve: Serve, model: str, response_model: Any
+) -> None:
+    server = serve(Reply("{}"))
+    with contextlib.suppress(ResponseParsingError):
+        await LLMCascade([server.target("anthropic", model)]).get_structured_json_response(response_model, "Hello")
+    sent = server.requests[0].json
+    assert not sent.keys() & {"output_format", "output_config", "tools"}
+    assert "that matches this JSON Schema" in str(sent["system"])
+
+
+async def test_unions_in_another_order_are_other_types(serve: Serve) -> None:
+    class A(BaseModel):
+        x: int
+
+    class B(BaseModel):
+        x: int
+
+    cascade = LLMCascade([serve(Reply('{"value": {"x": 1}}')).target()])
+    for union, first in ((A | B, A), (B | A, B)):
+        assert type((await cascade.get_structured_json_response(union, "Hello")).content) is first  # type: ignore[arg-type]
 
 
 def test_the_schema_goes_into_the_prompt_where_there_is_no_native_one() -> None:

@@ -29,9 +29,20 @@ from majordomo_cascade import (
     RateLimitError,
     RequestError,
     RetryPolicy,
+    Target,
     UnsupportedRequestError,
 )
-from majordomo_cascade.testing import Behaviour, CutBody, Garbage, Hang, LoopbackProvider, Reply, Reset, Status
+from majordomo_cascade.testing import (
+    Behaviour,
+    CutBody,
+    Exchange,
+    Garbage,
+    Hang,
+    LoopbackProvider,
+    Reply,
+    Reset,
+    Status,
+)
 
 EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), WIRES, ids=[wire[0] for wire in WIRES])
 ONCE = RetryPolicy(attempts=1)
@@ -107,6 +118,11 @@ async def test_every_status(
             Status(400, "The input token count (1100000) exceeds the maximum number of tokens allowed (1048576)."),
             ContextWindowExceededError,
         ),
+        (Status(400, "input length and `max_tokens` exceed context limit: 9 + 9 > 8"), ContextWindowExceededError),
+        (Status(400, "Input tokens exceed the configured limit of 8 tokens."), ContextWindowExceededError),
+        (Status(400, "This model's maximum prompt length is 8 but the request has 9."), ContextWindowExceededError),
+        (Status(400, "too many tokens: size limit exceeded"), ContextWindowExceededError),
+        (Status(400, "This response_format type is unavailable now"), UnsupportedRequestError),
         (Status(400, "no", "content_policy_violation"), ContentPolicyError),
         (Status(400, "Your request was rejected as a result of our safety system."), ContentPolicyError),
         (Status(400, "Output blocked by content filtering policy"), ContentPolicyError),
@@ -155,6 +171,65 @@ async def test_success_in_status_only(serve: Serve, provider: str, model: str, b
     error = await ask(serve(Garbage(body)), provider, model)
     assert type(error) is InvalidResponseError
     assert (error.provider, error.model) == (provider, model)
+
+
+class BadGzip:
+    """A body that is not what its headers say."""
+
+    async def perform(self, exchange: Exchange) -> None:
+        await exchange.send(200, b"abcde", headers={"content-encoding": "gzip"})
+
+
+BEDROCK = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region_name": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "params"),
+    [
+        *((*wire, {}) for wire in WIRES),
+        ("azure", "my-deployment", {"api_version": "2024-10-21"}),
+        ("bedrock", "anthropic.claude-3-sonnet-20240229-v1:0", BEDROCK),
+        ("mistral", "mistral-large-latest", {}),
+        ("deepseek", "deepseek-chat", {}),
+        ("cohere_chat", "command-r", {}),
+    ],
+)
+@pytest.mark.parametrize(
+    "behaviour", [BadGzip(), Garbage(), Garbage(""), Garbage({}), Garbage({"choices": None}), Garbage("[1]")], ids=repr
+)
+async def test_whatever_comes_instead_of_an_answer_fails_over(
+    serve: Serve, provider: str, model: str, params: dict[str, Any], behaviour: Behaviour
+) -> None:
+    broken, well = serve(behaviour), serve(Reply("served"))
+    target = Target(provider, model, api_key="loopback-key", api_base=broken.url, params=params)
+    response = await LLMCascade([target, well.target()], retry=ONCE).get_response("Hello")
+    assert (response.content, len(broken.requests)) == ("served", 1)
+    assert type(response.attempts[0].error) in {InvalidResponseError, ProviderConnectionError}
+
+
+@EVERY_WIRE
+async def test_a_page_that_speaks_of_keys_is_still_a_page(serve: Serve, provider: str, model: str) -> None:
+    server = serve(Garbage("<html>Missing credentials: is your API key missing?</html>"))
+    assert type(await ask(server, provider, model)) is InvalidResponseError
+
+
+@EVERY_WIRE
+@pytest.mark.parametrize("handled", [400, 401, None])
+async def test_what_the_caller_was_handling_has_nothing_to_do_with_it(
+    serve: Serve, provider: str, model: str, handled: int | None
+) -> None:
+    earlier = LLMCascade([serve(Status(handled or 400)).target(provider, model)], retry=ONCE)
+    broken, well = serve(Garbage()), serve(Reply("served"))
+    cascade = LLMCascade([broken.target(provider, model), well.target()], retry=ONCE)
+    response = None
+    try:
+        if handled is None:
+            raise TimeoutError
+        await earlier.get_response("Hello")
+    except (MajordomoError, TimeoutError):
+        response = await cascade.get_response("Hello")
+    assert response is not None
+    assert (response.content, type(response.attempts[0].error)) == ("served", InvalidResponseError)
 
 
 @EVERY_WIRE
@@ -241,6 +316,8 @@ async def test_the_vendors_client_giving_up(serve: Serve, provider: str, model: 
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after": "-3"}, 0.0),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after-ms": "nan", "retry-after": "9"}, 9.0),
         ({}, None),
     ],
 )
@@ -304,7 +381,7 @@ async def test_a_message_that_litellm_can_not_translate_is_the_callers_mistake(p
         with pytest.raises(InvalidRequestError) as caught:
             await cascade.get_response(messages=[{"role": "user", "content": [{"type": "weird"}]}])
         assert server.requests == []
-    assert "LiteLLM can't put it in this provider's terms" in str(caught.value)
+    assert "LiteLLM can't put the request in this provider's terms" in str(caught.value)
     assert caught.value.__cause__ is not None
 
 

@@ -67,6 +67,10 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LLMCascade.from_env()._config["timeout"] == 120.0
 
 
+def test_providers_may_be_given_instead() -> None:
+    assert LLMCascade.from_env(providers=["openai/gpt-4.1"]).targets[0].provider == "openai"
+
+
 def test_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAJORDOMO_PROVIDERS", "openai/gpt-4.1")
     monkeypatch.setenv("MAJORDOMO_TIMEOUT", "5")

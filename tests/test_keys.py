@@ -14,6 +14,7 @@ import litellm
 import openai
 import pytest
 from conftest import WIRES, Serve
+from pydantic import SecretStr
 
 from majordomo_cascade import (
     AuthenticationError,
@@ -162,6 +163,11 @@ def test_where_a_key_is_not_the_only_way_in_none_is_asked_for(entry: str) -> Non
     assert entry.partition("/")[0] not in KEY_NAMES
 
 
+async def test_an_empty_mock_is_none() -> None:
+    with pytest.raises(AuthenticationError):
+        await LLMCascade(["openai/gpt-4.1"]).get_response("Hello", mock_response="")
+
+
 async def test_mocked_calls_need_no_key() -> None:
     for provider, model, _ in NEEDS_KEY:
         response = await LLMCascade([(provider, model)]).get_response("Hello", mock_response="fine")
@@ -206,6 +212,44 @@ async def test_a_gateways_key_does_not_go_to_a_target_elsewhere(serve: Serve, mo
     await cascade.get_response("Hello")
     assert gateway.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert elsewhere.requests[0].headers["authorization"] == "Bearer the-key-of-mistral"
+
+
+async def test_a_calls_key_for_the_gateway_does_not_go_to_a_target_elsewhere(serve: Serve) -> None:
+    gateway, elsewhere = serve(Status(500)), serve()
+    own = elsewhere.target("openai", "gpt-4.1")
+    cascade = LLMCascade(["mistral/mistral-large-latest", own], retry=ONCE, api_key=KEY, api_base=f"{gateway.url}/v1")
+    await cascade.get_response("Hello", api_key="another-key-of-the-gateway")
+    assert gateway.requests[0].headers["authorization"] == "Bearer another-key-of-the-gateway"
+    assert elsewhere.requests[0].headers["authorization"] == "Bearer loopback-key"
+
+
+async def test_base_url_is_another_name_for_api_base(serve: Serve) -> None:
+    gateway, elsewhere, third = serve(Status(500)), serve(Status(500)), serve()
+    own = elsewhere.target("openai", "gpt-4.1")
+    both = ["mistral/mistral-large-latest", own]
+    cascade = LLMCascade(both, api_key=KEY, base_url=f"{gateway.url}/v1", retry=ONCE)
+    with pytest.raises(MajordomoError):
+        await cascade.get_response("Hello")
+    assert gateway.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    assert elsewhere.requests[0].headers["authorization"] == "Bearer loopback-key"
+    await cascade.get_response("Hello", base_url=f"{third.url}/v1")
+    assert (len(gateway.requests), len(third.requests)) == (1, 1)
+    with pytest.raises(ConfigurationError, match="params must not hold 'base_url'"):
+        Target("openai", "gpt-4.1", params={"base_url": "http://host"})
+
+
+async def test_a_key_that_is_none_is_not_given(serve: Serve) -> None:
+    server = serve()
+    cascade = LLMCascade([server.target()], api_key=None, api_base=None)
+    await cascade.get_response("Hello", api_key=None)
+    assert server.requests[0].headers["authorization"] == "Bearer loopback-key"
+
+
+async def test_a_key_for_all_may_be_a_secret_string(serve: Serve) -> None:
+    server = serve()
+    cascade = LLMCascade([server.target(api_key=None)], api_key=SecretStr(KEY))
+    await cascade.get_response("Hello")
+    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 @pytest.mark.parametrize(("wrong", "complaint"), [(5, "api_key must be a string, not an int"), ("", "is empty")])
@@ -262,6 +306,34 @@ async def test_a_vendor_that_echoes_key_and_prompt_makes_us_tell_neither(
     assert KEY not in pickle.dumps(caught.value).decode("latin-1")
 
 
+async def test_codes_and_prompts_in_parts_are_blotted_out_too(serve: Serve) -> None:
+    system = "You are the system prompt."
+    server = serve(Status(400, f"{system} {PROMPT}", error_code=KEY))
+    cascade = LLMCascade([server.target(api_key=KEY)])
+    with pytest.raises(InvalidRequestError) as caught:
+        await cascade.get_json_response(messages=[
+            {"role": "system", "content": system},
+            {"role": "user", "content": ({"type": "text", "text": PROMPT},)},
+        ])  # fmt: skip
+    assert str(caught.value) == "openai/gpt-4.1: HTTP 400 […]: […] […]"
+
+
+async def test_a_broken_on_attempt_does_not_log_what_it_was_told(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(attempt: Any) -> None:
+        raise RuntimeError("the metrics server is down") from attempt.error
+
+    server = serve(Status(400, f"{KEY} {PROMPT}"))
+    with pytest.raises(InvalidRequestError):
+        await LLMCascade([server.target(api_key=KEY)], on_attempt=broken).get_response(PROMPT)
+    own = logging.Formatter()
+    told = "".join(own.format(record) for record in caplog.records if record.name == "majordomo_cascade")
+    assert "the metrics server is down" in told
+    assert KEY not in told
+    assert PROMPT not in told
+
+
 async def test_a_response_shows_no_answer(serve: Serve) -> None:
     cascade = LLMCascade([serve(Reply(ANSWER), Reply(f'["{ANSWER}"]')).target()])
     response = await cascade.get_response(PROMPT)
@@ -287,10 +359,10 @@ async def test_an_error_about_an_answer_shows_no_answer(
 
 def test_nothing_that_can_be_printed_shows_a_key() -> None:
     target = Target("openai", "gpt-4.1", api_key=KEY, params={"extra_headers": {"Authorization": f"Bearer {KEY}"}})
-    cascade = LLMCascade([target], user=KEY)
+    cascade = LLMCascade([target, Target("openai", "x", api_base=f"http://user:{KEY}@host/v1")], user=KEY)
     for shown in (repr(target), str(target), repr(cascade), str(cascade), repr(cascade.targets)):
         assert KEY not in shown
-    assert repr(cascade) == "LLMCascade(['openai/gpt-4.1'])"
+    assert repr(cascade) == "LLMCascade(['openai/gpt-4.1', 'openai/x'])"
 
 
 async def test_a_huge_hostile_error_text_is_cut_and_kept_on_one_line(serve: Serve) -> None:

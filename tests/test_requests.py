@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,7 +87,7 @@ async def test_what_the_caller_handed_in_is_not_written_to(monkeypatch: pytest.M
         seen.append((sent["metadata"], sent["messages"]))
         return litellm.ModelResponse(choices=[{"message": {"role": "assistant", "content": "x"}}])
 
-    metadata: dict[str, Any] = {"deep": {}}
+    metadata: dict[str, Any] = OrderedDict({"deep": {}})
     messages = [dict(USER)]
     monkeypatch.setattr(litellm, "acompletion", scribbling)
     with pytest.raises(Exception, match="RateLimitError"):
@@ -276,6 +277,7 @@ async def test_response_model_and_response_format_are_two_answers_to_one_questio
         ([("OpenAI", "gpt-4.1")], "did you mean 'openai'"),
         ([("google", "gemini-2.5-flash")], "did you mean 'gemini' or 'vertex_ai'"),
         (["openai", "gpt-4.1"], "'openai' is a provider; give its model, too"),
+        ([("gpt-4.1", "openai")], r"the provider comes first: \('openai', 'gpt-4.1'\)"),
         ([("qqqqqqqq", "x")], "litellm.provider_list has their names"),
         (["no-such-model"], "'no-such-model' is not the name of a chat model that LiteLLM knows: give its provider"),
         (["text-embedding-3-small"], "is not the name of a chat model"),
@@ -354,6 +356,23 @@ def test_a_cascade_takes_no_attributes() -> None:
         ANY.timeout = 5  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
 
 
+@pytest.mark.parametrize(
+    ("params", "complaint"),
+    [
+        ({"extra_headers": 5}, "extra_headers must be a dict, not an int"),
+        ({"extra_headers": {"x-a": None}}, "extra_headers must be a dict of strings"),
+        ({"headers": {"x-a": b"b"}}, "headers must be a dict of strings"),
+        ({"metadata": "x"}, "metadata must be a dict, not a str"),
+        ({"reasks": 1}, "reasks=1 is not available in this version"),
+    ],
+)
+async def test_a_parameter_of_a_wrong_kind_is_seen_before_any_request(params: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        LLMCascade(["openai/gpt-4.1"], **params)
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.get_response("Hello", mock_response="never asked", **params)
+
+
 @pytest.mark.parametrize("wrong", [5, "print"])
 def test_on_attempt_must_be_callable(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="on_attempt must be a plain function"):
@@ -363,8 +382,12 @@ def test_on_attempt_must_be_callable(wrong: Any) -> None:
 def test_on_attempt_is_not_awaited() -> None:
     async def late(attempt: Any) -> None: ...
 
-    with pytest.raises(ConfigurationError, match="it is not awaited"):
-        LLMCascade(["openai/gpt-4.1"], on_attempt=late)
+    class Late:
+        async def __call__(self, attempt: Any) -> None: ...
+
+    for wrong in (late, Late()):
+        with pytest.raises(ConfigurationError, match="it is not awaited"):
+            LLMCascade(["openai/gpt-4.1"], on_attempt=wrong)
 
 
 async def test_acompletion_is_the_drop_in(serve: Serve) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -102,6 +103,28 @@ async def test_a_rehearsal_keeps_the_cascades_own_settings() -> None:
     assert [(r.json["seed"], r.json["temperature"]) for r in provider.requests] == [(5, 0.5)] * 2
     assert all("a-real-key" not in str(request.headers) for request in provider.requests)
     assert cascade.targets == (target,)
+
+
+async def test_a_rehearsal_never_reaches_the_real_providers() -> None:
+    with LoopbackProvider() as real:
+        ways_out: dict[str, Any] = {"extra_headers": {"Authorization": "Bearer real"}, "client": object()}
+        target = Target("openai", "gpt-4.1", params=ways_out)
+        cascade = LLMCascade([target], api_key="a-real-key", base_url=f"{real.url}/v1", **ways_out)
+        with rehearse(cascade) as rehearsal:
+            await rehearsal.cascade.get_response("Hello")
+    assert real.requests == []
+    assert "real" not in str(rehearsal.providers[0].requests[0].headers)
+
+
+async def test_a_proxy_is_not_asked_for_a_loopback_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://proxy.invalid:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "intranet")
+    with LoopbackProvider(Reply("not through a proxy")) as provider:
+        response = await LLMCascade([provider.target()]).get_response("Hello")
+    assert response.content == "not through a proxy"
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intranet,127.0.0.1"
 
 
 def test_more_scripts_than_targets_are_refused() -> None:
