@@ -257,7 +257,7 @@ class Endpoint:
         outside = sys.exception()
         if self._is_elsewhere and "api_base" not in params:
             params = {name: value for name, value in params.items() if name != "api_key"}
-        sent = {name: fresh(value) for name, value in {**self._base, **params, "messages": messages}.items()}
+        sent: dict[str, Any] = fresh({**self._base, **params, "messages": messages})
         mocked = any(value for name, value in sent.items() if name.startswith("mock_"))
         if not mocked and "api_key" not in sent and self._key_names:
             self._check_key(sent)

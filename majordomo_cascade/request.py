@@ -209,12 +209,15 @@ def _check_key(api_key: Any, providers: Sequence[str], error: type[MajordomoErro
     return api_key
 
 
+_CONTAINERS = (dict, list)  # a union would be made anew for every value
+
+
 def fresh(value: Any) -> Any:
     """A copy of the dicts and lists in ``value``: LiteLLM writes into what it is handed. Leaves are shared."""
     if isinstance(value, dict):
-        return {key: fresh(item) for key, item in value.items()}
+        return {name: fresh(item) if isinstance(item, _CONTAINERS) else item for name, item in value.items()}
     if isinstance(value, list):
-        return [fresh(item) for item in value]
+        return [fresh(item) if isinstance(item, _CONTAINERS) else item for item in value]
     return value
 
 

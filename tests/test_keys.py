@@ -226,7 +226,7 @@ async def test_a_calls_key_for_the_gateway_does_not_go_to_a_target_elsewhere(ser
 async def test_base_url_is_another_name_for_api_base(serve: Serve) -> None:
     gateway, elsewhere, third = serve(Status(500)), serve(Status(500)), serve()
     own = elsewhere.target("openai", "gpt-4.1")
-    both = ["mistral/mistral-large-latest", own]
+    both: list[Any] = ["mistral/mistral-large-latest", own]
     cascade = LLMCascade(both, api_key=KEY, base_url=f"{gateway.url}/v1", retry=ONCE)
     with pytest.raises(MajordomoError):
         await cascade.get_response("Hello")
