@@ -22,14 +22,14 @@ REAL = {
 
 
 def print_trail(attempts: tuple[Attempt, ...]) -> None:
-    print(f"  {'provider':<30} {'try':>3}  {'outcome':<32} {'seconds':>7} {'waited':>7} {'cost':>10}")
+    print(f"  {'provider':<30} {'attempt':>7}  {'outcome':<32} {'seconds':>7} {'waited':>7} {'cost':>10}")
     for attempt in attempts:
         status = getattr(attempt.error, "status_code", None)
         outcome = f"{status or ''} {type(attempt.error).__name__}".strip() if attempt.error else attempt.outcome
         cost = "-" if attempt.cost is None else f"${attempt.cost:.6f}"
         name = f"{attempt.provider}/{attempt.model}"
         print(
-            f"  {name:<30} {attempt.number:>3}  {outcome:<32} {attempt.seconds:>7.3f} {attempt.waited:>7.3f} {cost:>10}"
+            f"  {name:<30} {attempt.number:>7}  {outcome:<32} {attempt.seconds:>7.3f} {attempt.waited:>7.3f} {cost:>10}"
         )
 
 

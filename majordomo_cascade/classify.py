@@ -269,27 +269,26 @@ def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool) -> 
 
 
 def _before_sending(error: Exception, links: list[BaseException]) -> Verdict | Exception:
-    """The verdict where nothing was sent: LiteLLM's own refusal of the request, or a bug, which is handed back."""
-    status = _status(error) or 500
-    if status == 422:  # what LiteLLM makes up for Gemini's garbage; its own checks say 400
-        return InvalidResponseError
-    if 400 <= status < 500:
+    """The verdict where no answer was in hand: LiteLLM refused the request, or a bug, which is handed back."""
+    if 400 <= (status := _status(error) or 500) < 500:
         return _by_status(status)
     local = next((link for link in links if isinstance(link, Exception) and not _is_litellm(link)), None)
     if local is None:
         return InvalidResponseError
     if isinstance(local, ImportError):
-        return _missing_package(local)
+        return _missing_package(local, error)
     return InvalidRequestError if type(local) is Exception else local
 
 
-def _missing_package(error: ImportError) -> ImportError:
+def _missing_package(local: ImportError, error: Exception) -> ImportError:
     """The same error, saying what to do: LiteLLM imports a vendor's packages when they are first needed."""
-    return type(error)(
-        f"LiteLLM needs the package {error.name!r} for this call: install it, or the extra of LiteLLM that brings it "
+    missing = type(local)(
+        f"LiteLLM needs the package {local.name!r} for this call: install it, or the extra of LiteLLM that brings it "
         "(for tools=…: pip install 'litellm[mcp]')",
-        name=error.name,
+        name=local.name,
     )
+    missing.__cause__ = error
+    return missing
 
 
 def _is(error: BaseException, *names: str) -> bool:

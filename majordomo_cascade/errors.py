@@ -133,7 +133,7 @@ class ProviderError(MajordomoError):
         self.provider = provider
         self.model = model
         self.status_code = status_code
-        """The HTTP status on the wire, None where no HTTP answer came."""
+        """The HTTP status of an error on the wire (or of a mock's), None where no such answer came."""
         self.retry_after = retry_after
         """Seconds the provider asks to wait, from the header or, for Gemini, the body."""
         self.request_id = request_id

@@ -213,12 +213,10 @@ _CONTAINERS = (dict, list)  # a union would be made anew for every value
 
 
 def fresh(value: Any) -> Any:
-    """A copy of the dicts and lists in ``value``: LiteLLM writes into what it is handed. Leaves are shared."""
+    """A copy of a dict or list and of those in it: LiteLLM writes into what it is handed. Leaves are shared."""
     if isinstance(value, dict):
         return {name: fresh(item) if isinstance(item, _CONTAINERS) else item for name, item in value.items()}
-    if isinstance(value, list):
-        return [fresh(item) if isinstance(item, _CONTAINERS) else item for item in value]
-    return value
+    return [fresh(item) if isinstance(item, _CONTAINERS) else item for item in value]
 
 
 def _kind(value: Any) -> str:

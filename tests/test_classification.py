@@ -444,6 +444,18 @@ async def test_what_a_patched_acompletion_raises(
         assert caught.value.__cause__ is raised
 
 
+async def test_litellms_complaint_without_any_cause_is_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def patched(**_: Any) -> None:
+        try:
+            raise litellm.APIError(500, "inner", "openai", "m")
+        except litellm.APIError as error:
+            raise litellm.InternalServerError("outer", "openai", "m") from error
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    with pytest.raises(InvalidResponseError):
+        await LLMCascade(["openai/gpt-4.1"], retry=ONCE).get_response("Hello")
+
+
 async def test_a_package_that_litellm_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def patched(**_: Any) -> None:
         try:
@@ -452,8 +464,9 @@ async def test_a_package_that_litellm_lacks_is_named(monkeypatch: pytest.MonkeyP
             raise litellm.APIConnectionError("No module named", "openai", "m") from error
 
     monkeypatch.setattr(litellm, "acompletion", patched)
-    with pytest.raises(ModuleNotFoundError, match=r"needs the package 'no_such_package'.*litellm\[mcp\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package 'no_such_package'.*litellm\[mcp\]") as caught:
         await LLMCascade(["openai/gpt-4.1"]).get_response("Hello")
+    assert isinstance(caught.value.__cause__, litellm.APIConnectionError)
 
 
 def test_a_retry_after_in_the_past_is_now(serve: Serve) -> None:
