@@ -15,7 +15,6 @@ Classes are told by name: openai 3 brings its HTTP client along under another na
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import math
 import re
@@ -311,8 +310,7 @@ def _lacks_key(error: BaseException) -> bool:
     """Whether the exception says that there is no key: openai's bare OpenAIError, or a ValueError of LiteLLM's."""
     if type(error).__name__ == "OpenAIError" and type(error).__module__.partition(".")[0] == "openai":
         return True
-    says_so = re.search(r"missing .*(api[ _]key|credentials)", str(error), re.IGNORECASE)
-    return bool(says_so) and _is(error, "ValueError", "AuthenticationError")
+    return bool(re.search(r"missing .*(api[ _]key|credentials)", str(error), re.IGNORECASE))
 
 
 def _was_reading(error: BaseException) -> bool:
@@ -320,7 +318,7 @@ def _was_reading(error: BaseException) -> bool:
     if _is(error, *UNREADABLE):
         return True
     return any(
-        frame.f_locals.get(name) is not None and not inspect.isawaitable(frame.f_locals[name])
+        frame.f_locals.get(name) is not None
         for frame, _ in traceback.walk_tb(error.__traceback__)
         if frame.f_globals.get("__name__", "").startswith(READERS)
         for name in ANSWERS
