@@ -18,6 +18,7 @@ import nbclient
 import nbformat
 import pytest
 from conftest import Serve
+from traitlets.config import Config
 
 import majordomo_cascade
 from majordomo_cascade import errors
@@ -188,7 +189,8 @@ def test_the_example_that_is_a_test_is_one(tmp_path: Path) -> None:
 
 def test_the_notebook_runs() -> None:
     notebook = nbformat.read(ROOT / "examples" / "quickstart.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    no_ports = Config(KernelManager={"transport": "ipc"})  # two runs at once would race for the same TCP ports
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", config=no_ports).execute()
     outputs = [str(cell["outputs"]) for cell in notebook.cells if cell.cell_type == "code"]
     assert "LLMCascade(['anthropic/claude-sonnet-4-5'" in outputs[0]
     assert "Hello! | anthropic claude-sonnet-4-5 |" in outputs[1]
