@@ -7,6 +7,7 @@ environment) holds keys, the same question then goes to the real providers.
 import asyncio
 import logging
 import os
+import sys
 
 from majordomo_cascade import Attempt, LLMCascade, ProviderError, RetryPolicy, Target
 from majordomo_cascade.testing import LoopbackProvider, Reply, Status
@@ -83,6 +84,7 @@ if __name__ == "__main__":
     from dotenv import load_dotenv
 
     load_dotenv(".env")
-    logging.basicConfig(format="  [%(name)s %(levelname)s] %(message)s")
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # LiteLLM's price list as installed, no network
+    logging.basicConfig(stream=sys.stdout, format="  [%(name)s %(levelname)s] %(message)s")
     asyncio.run(rehearsal())
     asyncio.run(real())

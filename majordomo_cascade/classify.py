@@ -172,7 +172,7 @@ NETWORK = ("TransportError", "ClientError", "ConnectionError", "gaierror", "SSLE
 HANDED_BACK = ("BudgetExceededError", "ModifyResponseException", "SensitiveDataRouteException")
 
 #: Where an answer is read, and what it is called there: what is raised with one in hand is the answer's fault.
-READERS = ("litellm.llms.", "litellm.litellm_core_utils.llm_response_utils.", "openai.")
+READERS = ("litellm.llms.", "litellm.litellm_core_utils.llm_response_utils.")
 ANSWERS = ("response", "raw_response", "response_object", "completion_response", "httpx_response")
 #: An answer's body that is not what its headers say.
 UNREADABLE = ("DecodingError", "ContentEncodingError")
@@ -314,7 +314,7 @@ def _lacks_key(error: BaseException) -> bool:
 
 
 def _was_reading(error: BaseException) -> bool:
-    """Whether LiteLLM or the vendor's client had an answer in its hands when the exception was raised."""
+    """Whether LiteLLM had an answer in its hands when the exception was raised."""
     if _is(error, *UNREADABLE):
         return True
     return any(

@@ -324,6 +324,7 @@ def test_a_provider_that_the_application_registered_with_litellm(monkeypatch: py
         ({"api_key": "sk-1234567890\n"}, "Target: api_key holds a line break"),
         ({"api_key": "sk-ключ"}, "Target: api_key holds"),
         ({"api_key": 5}, "Target: api_key: "),
+        ({"api_key": ["sk-1234567890"]}, "Target: api_key: "),
         ({"api_base": "localhost:8000"}, "Target: api_base must be a URL such as"),
         ({"timeout": 0}, "Target: timeout: Input should be greater than 0, not 0"),
         ({"timeout": "5"}, "Target: timeout: Input should be a valid number"),
