@@ -33,13 +33,16 @@ from .errors import (
     StreamInterruptedError,
     UnsupportedRequestError,
 )
+from .health import CircuitBreaker, TargetHealth
 from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse, Usage
 from .retry import RetryPolicy
+from .streaming import LLMStreamResponse, StreamRestarted, TextDelta
 from .target import Target
 
 __all__ = [
     "Attempt",
     "AuthenticationError",
+    "CircuitBreaker",
     "ConfigurationError",
     "ContentPolicyError",
     "ContextWindowExceededError",
@@ -49,6 +52,7 @@ __all__ = [
     "LLMCascade",
     "LLMJSONResponse",
     "LLMResponse",
+    "LLMStreamResponse",
     "LLMStructuredResponse",
     "MajordomoError",
     "ModelNotFoundError",
@@ -66,7 +70,10 @@ __all__ = [
     "ResponseValidationError",
     "RetryPolicy",
     "StreamInterruptedError",
+    "StreamRestarted",
     "Target",
+    "TargetHealth",
+    "TextDelta",
     "UnsupportedRequestError",
     "Usage",
 ]

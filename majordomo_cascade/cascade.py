@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,13 +12,16 @@ from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from .chunks import Chunks
 from .errors import ConfigurationError, InvalidRequestError, MajordomoError, ProviderError, ResponseTruncatedError
-from .failover import Answer, Call, Clock, Rejected, Rules, Served, SystemClock
+from .failover import Answer, Call, Clock, Limits, Rejected, Rules, SystemClock
 from .gateway import NO_LIMIT, Completion, Endpoint, resolve
+from .health import Breaker, CircuitBreaker, TargetHealth
 from .request import Message, build_messages, check_messages, check_params, fresh
 from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse
 from .retry import RetryPolicy
 from .settings import seconds
+from .streaming import ChunkStream, LLMStreamResponse, Source, begun
 from .structured import Abilities, Form, JSONForm, SchemaForm
 from .target import Target
 
@@ -53,8 +55,14 @@ class LLMCascade:
         providers: ``("openai", "gpt-4.1")``, ``"openai/gpt-4.1"`` or ``Target(...)``; a bare name of a chat model that
             LiteLLM knows will do, too.
         retry: how often, and after which waits, one target is asked.
-        timeout: seconds for one attempt, None for no limit. A target's own comes first, a call's before both.
+        breaker: when a target that fails is asked last instead of in its turn; None for never.
+        timeout: seconds for one attempt, for a stream until its first content; None for no limit. A target's own comes
+            first, a call's before both.
+        first_token_timeout: seconds until the first content of a stream, where ``timeout`` shall be longer.
+        stall_timeout: seconds of silence inside a stream; None for no limit.
         deadline: seconds for the whole call, with all targets, retries and waits; None for no limit.
+        hedge_after: seconds without an answer after which the next target is asked beside a slow one, which may cost
+            two answers; None for never.
         failover_on: exception types, or a function from ``MajordomoError`` to bool: what moves a call on to the next
             target. (``DeadlineExceededError`` never does.)
         on_attempt: called with every ``Attempt`` as it ends. What it raises is logged, and breaks nothing.
@@ -64,15 +72,19 @@ class LLMCascade:
         ConfigurationError: the cascade can't be built as asked.
     """
 
-    __slots__ = ("_config", "_deadline", "_endpoints", "_is_gateway", "_rules")
+    __slots__ = ("_config", "_endpoints", "_is_gateway", "_limits", "_rules", "_stream_limits")
 
     def __init__(
         self,
         providers: Iterable[Entry],
         *,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        breaker: CircuitBreaker | None = CircuitBreaker(),  # noqa: B008 - likewise
         timeout: float | None = 120.0,
+        first_token_timeout: float | None = None,
+        stall_timeout: float | None = 30.0,
         deadline: float | None = None,
+        hedge_after: float | None = None,
         failover_on: FailoverRule = (ProviderError,),
         on_attempt: Callable[[Attempt], object] | None = None,
         **params: Any,
@@ -80,24 +92,31 @@ class LLMCascade:
         targets = _targets(providers)
         if not isinstance(retry, RetryPolicy):
             raise ConfigurationError(f"retry must be a RetryPolicy, such as RetryPolicy(attempts=2), not {retry!r}")
+        if not isinstance(breaker, CircuitBreaker | None):
+            raise ConfigurationError(
+                f"breaker must be a CircuitBreaker, such as CircuitBreaker(failures=5), or None, not {breaker!r}"
+            )
         awaited = any(map(inspect.iscoroutinefunction, (on_attempt, getattr(on_attempt, "__call__", None))))  # noqa: B004
         if on_attempt is not None and (awaited or not callable(on_attempt)):
             raise ConfigurationError("on_attempt must be a plain function that takes an Attempt; it is not awaited")
         params = fresh(check_params(params, (target.provider for target in targets), ConfigurationError))
         for target in targets:
             check_params(target.params, (target.provider,), ConfigurationError)
-        self._config: dict[str, Any] = {
-            "providers": targets,
-            "retry": retry,
-            "timeout": seconds("timeout", timeout, ConfigurationError),
-            "deadline": seconds("deadline", deadline, ConfigurationError),
-            "failover_on": failover_on,
-            "on_attempt": on_attempt,
-            **params,
+        times = {
+            "timeout": timeout,
+            "first_token_timeout": first_token_timeout,
+            "stall_timeout": stall_timeout,
+            "deadline": deadline,
+            "hedge_after": hedge_after,
         }
-        self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock())
-        self._deadline: float | None = self._config["deadline"]
-        self._endpoints = tuple(Endpoint(target, params, self._config["timeout"]) for target in targets)
+        times = {name: seconds(name, value, ConfigurationError) for name, value in times.items()}
+        own = {"retry": retry, "breaker": breaker, "failover_on": failover_on, "on_attempt": on_attempt}
+        self._config: dict[str, Any] = {"providers": targets, **times, **own, **params}
+        self._endpoints = tuple(Endpoint(target, params, times["timeout"]) for target in targets)
+        breakers = {endpoint: Breaker(breaker) for endpoint in self._endpoints}
+        self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock(), breakers)
+        self._stream_limits = replace(Limits(**times), timeout=...)
+        self._limits = replace(self._stream_limits, first_token_timeout=None)
         self._is_gateway = params.get("api_base") is not None
 
     @classmethod
@@ -126,6 +145,12 @@ class LLMCascade:
         """The targets, in order of preference."""
         return tuple(endpoint.target for endpoint in self._endpoints)
 
+    @property
+    def health(self) -> tuple[TargetHealth, ...]:
+        """How each target is doing, in order of preference."""
+        now, breakers = self._rules.clock.now(), self._rules.breakers
+        return tuple(breakers[one].show(one.provider, one.model, now) for one in self._endpoints)
+
     async def get_response(
         self,
         user_prompt: str | None = None,
@@ -137,6 +162,7 @@ class LLMCascade:
         max_tokens: int | None = None,
         timeout: float | EllipsisType | None = ...,
         deadline: float | EllipsisType | None = ...,
+        hedge_after: float | EllipsisType | None = ...,
         **params: Any,
     ) -> LLMResponse:
         """Ask for text.
@@ -150,6 +176,7 @@ class LLMCascade:
             max_tokens: the longest answer. One that it cuts comes back with ``finish_reason="length"``.
             timeout: seconds for one attempt, instead of the target's and the cascade's; None for no limit.
             deadline: seconds for the whole call, instead of the cascade's; None for no limit.
+            hedge_after: seconds after which the next target is asked as well, instead of the cascade's; None for never.
             **params: anything else that ``litellm.acompletion`` takes; they beat the target's and the cascade's.
 
         Raises:
@@ -159,8 +186,9 @@ class LLMCascade:
         """
         sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         sent = self._checked(params, sampling)
+        limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMResponse(**await self._ask(_TextForm(), asked, timeout, deadline, sent))
+        return LLMResponse(**await self._ask(_TextForm(), asked, limits, sent))
 
     async def get_json_response(
         self,
@@ -173,6 +201,7 @@ class LLMCascade:
         max_tokens: int | None = None,
         timeout: float | EllipsisType | None = ...,
         deadline: float | EllipsisType | None = ...,
+        hedge_after: float | EllipsisType | None = ...,
         **params: Any,
     ) -> LLMJSONResponse:
         """Ask for a JSON object or array of any shape: by JSON mode where LiteLLM offers it, and in words.
@@ -185,8 +214,9 @@ class LLMCascade:
         """
         sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         sent = self._checked(params, sampling)
+        limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMJSONResponse(**await self._ask(JSONForm(), asked, timeout, deadline, sent))
+        return LLMJSONResponse(**await self._ask(JSONForm(), asked, limits, sent))
 
     async def get_structured_json_response(
         self,
@@ -200,6 +230,7 @@ class LLMCascade:
         max_tokens: int | None = None,
         timeout: float | EllipsisType | None = ...,
         deadline: float | EllipsisType | None = ...,
+        hedge_after: float | EllipsisType | None = ...,
         **params: Any,
     ) -> LLMStructuredResponse[T]:
         """Ask for a value of a type: by its JSON Schema where LiteLLM offers that, else with the schema in the prompt.
@@ -219,26 +250,85 @@ class LLMCascade:
             raise InvalidRequestError("response_format is made from response_model here; give only one of them")
         sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
         sent = self._checked(params, sampling)
+        limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         form = _schema_form(response_model)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMStructuredResponse(**await self._ask(form, asked, timeout, deadline, sent))
+        return LLMStructuredResponse(**await self._ask(form, asked, limits, sent))
+
+    async def get_response_stream(
+        self,
+        user_prompt: str | None = None,
+        system_prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        first_token_timeout: float | EllipsisType | None = ...,
+        stall_timeout: float | EllipsisType | None = ...,
+        deadline: float | EllipsisType | None = ...,
+        hedge_after: float | EllipsisType | None = ...,
+        **params: Any,
+    ) -> LLMStreamResponse:
+        """Ask for text as it is written. Returns when the first of it has come; until then it fails over as any call.
+
+        Arguments and errors are those of ``get_response``, and ``first_token_timeout`` and ``stall_timeout``: seconds,
+        instead of the cascade's. What happens when the stream breaks later is up to the way it is read: see
+        ``LLMStreamResponse``.
+        """
+        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        sent = self._checked(params, sampling)
+        asked = build_messages(user_prompt, system_prompt, messages)
+        limits = self._limited(
+            self._stream_limits,
+            timeout=timeout,
+            first_token_timeout=first_token_timeout,
+            stall_timeout=stall_timeout,
+            deadline=deadline,
+            hedge_after=hedge_after,
+        )
+        return LLMStreamResponse(await self._open(asked, limits, sent))
 
     async def acompletion(
         self,
         messages: Sequence[Message],
         *,
+        stream: bool | None = None,
         timeout: float | EllipsisType | None = ...,
+        first_token_timeout: float | EllipsisType | None = ...,
+        stall_timeout: float | EllipsisType | None = ...,
         deadline: float | EllipsisType | None = ...,
+        hedge_after: float | EllipsisType | None = ...,
         **params: Any,
     ) -> Any:
         """``litellm.acompletion`` without ``model``: takes what it takes, gives back LiteLLM's own ``ModelResponse``.
+
+        With ``stream=True`` it gives back an async iterator of LiteLLM's own chunks, with ``aclose``. It fails over
+        until the first content; if it breaks later, it raises ``StreamInterruptedError``.
 
         Raises:
             RequestError, ResponseTruncatedError, ProviderError: as for ``get_response``. LiteLLM's own exception is
                 the ``__cause__``.
         """
-        sent = self._checked(params, {})
-        return (await self._ask(_TextForm(), check_messages(messages), timeout, deadline, sent))["raw"]
+        sent, asked = self._checked(params, {}), check_messages(messages)
+        if not stream:
+            limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
+            return (await self._ask(_TextForm(), asked, limits, sent))["raw"]
+        limits = self._limited(
+            self._stream_limits,
+            timeout=timeout,
+            first_token_timeout=first_token_timeout,
+            stall_timeout=stall_timeout,
+            deadline=deadline,
+            hedge_after=hedge_after,
+        )
+        return ChunkStream(await self._open(asked, limits, sent))
+
+    def _limited(self, limits: Limits, **given: float | EllipsisType | None) -> Limits:
+        """The cascade's times, and instead of them those that were given with a call."""
+        own = {name: seconds(name, value, InvalidRequestError) for name, value in given.items() if value is not ...}
+        return replace(limits, **own) if own else limits
 
     def _checked(self, params: dict[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of a call, those that are not set left out."""
@@ -249,18 +339,11 @@ class LLMCascade:
         return params
 
     async def _ask(
-        self,
-        form: Form[T],
-        messages: list[Message],
-        timeout: float | EllipsisType | None,
-        deadline: float | EllipsisType | None,
-        params: dict[str, Any],
+        self, form: Form[T], messages: list[Message], limits: Limits, params: dict[str, Any]
     ) -> dict[str, Any]:
-        """The one path of all ways to ask: the fields of a Response."""
-        if timeout is not ...:
-            timeout = seconds("timeout", timeout, InvalidRequestError)
-            params["timeout"] = timeout or NO_LIMIT
-        limit = self._deadline if deadline is ... else seconds("deadline", deadline, InvalidRequestError)
+        """The path of all ways to ask for a whole answer: the fields of a Response."""
+        if limits.timeout is not ...:
+            params["timeout"] = limits.timeout or NO_LIMIT
 
         async def ask(endpoint: Endpoint) -> Answer[tuple[T, Completion]]:
             asked, shaped = form.ask(messages, endpoint.abilities)
@@ -271,14 +354,26 @@ class LLMCascade:
                 raise Rejected(error, completion.usage, completion.cost) from None
             return Answer((value, completion), completion.usage, completion.cost)
 
-        call = Call(self._rules, self._endpoints, timeout=timeout, deadline=limit)
-        return _fields(await call.serve(ask), call)
+        turn = await Call(self._rules, self._endpoints, limits, ask).serve()
+        return turn.report(*turn.answer.value)
+
+    async def _open(self, messages: list[Message], limits: Limits, params: dict[str, Any]) -> Source:
+        """The path of all ways to ask for a stream."""
+        silence = limits.stall_timeout or NO_LIMIT  # LiteLLM's timeout is for each read
+
+        async def ask(endpoint: Endpoint) -> Answer[Chunks]:
+            timeout = endpoint.timeout if limits.timeout is ... else limits.timeout
+            sent = {**params, "timeout": max(timeout or NO_LIMIT, silence)}
+            return await begun(endpoint, await endpoint.stream(messages, sent, self._rules.clock.timeout))
+
+        call = Call(self._rules, self._endpoints, limits, ask)
+        return Source(call, await call.serve())
 
     def _rehearsed(self, targets: list[Target], clock: Clock) -> LLMCascade:
         """The same cascade over other targets and another clock, for ``majordomo_cascade.testing``."""
         config = {name: value for name, value in self._config.items() if name not in WAYS_OUT}
         twin = LLMCascade(**{**config, "providers": targets})
-        twin._rules = replace(self._rules, clock=clock)
+        twin._rules = replace(twin._rules, clock=clock)
         return twin
 
     def __repr__(self) -> str:
@@ -335,25 +430,6 @@ def _text(completion: Completion, form: Form[Any]) -> str:
             partial_content=text,
         )
     return text
-
-
-def _fields(served: Served[tuple[T, Completion]], call: Call) -> dict[str, Any]:
-    """What a Response tells, from the record of its call."""
-    value, completion = served.answer.value
-    paid = [a.cost for a in call.attempts if a.outcome == "ok" or (a.usage and a.usage.total_tokens)]
-    return {
-        "content": value,
-        "provider": served.endpoint.provider,
-        "model": served.endpoint.model,
-        "usage": completion.usage,
-        "cost": completion.cost,
-        "total_cost": None if None in paid else math.fsum(cost for cost in paid if cost),
-        "latency": call.elapsed(),
-        "finish_reason": completion.finish_reason,
-        "attempts": tuple(call.attempts),
-        "failed_over": served.failed_over,
-        "raw": completion.raw,
-    }
 
 
 def _targets(providers: Any) -> list[Target]:

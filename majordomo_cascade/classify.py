@@ -21,7 +21,7 @@ import re
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -63,6 +63,22 @@ BY_STATUS: dict[int, Verdict] = {
 }
 
 
+#: The status that an error event in a stream stands for (Anthropic's types, OpenAI's codes). Any other is a 500.
+IN_STREAM = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The HTTP answer at the end of a chain of exceptions, as far as it tells why there is no completion."""
@@ -74,6 +90,8 @@ class Answer:
     codes: tuple[str, ...] = ()
     """The vendor's codes: OpenAI's ``code`` and ``type``, Anthropic's ``type``, Gemini's ``status`` and ``reason``."""
     body: Any = field(default=None, repr=False)
+    in_stream: bool = False
+    """Whether it is an error event in a stream; ``status`` is what it stands for."""
 
     @property
     def retry_after(self) -> float | None:
@@ -192,16 +210,20 @@ def classify(
     secrets: Iterable[str] = (),
     key: str = "",
     outside: BaseException | None = None,
+    is_reading: bool = False,
+    reported: Any = None,
 ) -> Exception:
     """This package's error for what LiteLLM raised, its ``__cause__`` set; a local bug comes back as what it is.
 
     ``mocked`` says that no request was made; ``secrets`` are the keys and texts that a vendor may have echoed; ``key``
     is what to do about a missing one; ``outside`` is the exception that the caller was handling when it called, which
-    Python puts at the end of the chain, and which has nothing to do with it.
+    Python puts at the end of the chain, and which has nothing to do with it. ``is_reading`` says that a stream had
+    begun; ``reported`` is the error event in it.
     """
     links = list(chain(error, outside))
-    answer = next((found for link in links if (found := _answer(link, secrets))), None)
-    verdict = _by_answer(answer) if answer else _by_chain(error, links, mocked=mocked)
+    answer = _reported(reported, links, secrets) if is_reading else None
+    answer = answer or next((found for link in links if (found := _answer(link, secrets))), None)
+    verdict = _by_answer(answer) if answer else _by_chain(error, links, mocked=mocked, is_reading=is_reading)
     if isinstance(verdict, Exception):
         return verdict
     said = _said(answer) if answer else _explain(verdict, error, links, mocked=mocked, key=key)
@@ -250,7 +272,7 @@ def _by_class(error: Exception) -> Verdict:
     return next((verdict for name, verdict in BY_CLASS if _is(error, name)), None) or _by_status(_status(error))
 
 
-def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool) -> Verdict | Exception:
+def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool, is_reading: bool) -> Verdict | Exception:
     """The verdict where no HTTP answer came; an exception that is none of ours is handed back."""
     if _is(error, *HANDED_BACK):
         return error
@@ -260,7 +282,7 @@ def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool) -> 
         return ProviderTimeoutError
     if any(_is(link, *NETWORK) for link in links):
         return ProviderConnectionError
-    if any(map(_was_reading, links)):
+    if is_reading or any(map(_was_reading, links)):
         return InvalidResponseError
     if len(links) == 1 and _is_litellm(error):
         return _by_class(error)
@@ -334,14 +356,35 @@ def _answer(error: BaseException, secrets: Iterable[str]) -> Answer | None:
         body = json.loads(response.text)
     except Exception:  # not read, not text, not JSON: the status must do
         body = None
+    return _parse(body, response.status_code, response.headers, secrets)
+
+
+def _reported(event: Any, links: list[BaseException], secrets: Iterable[str]) -> Answer | None:
+    """The error event of a stream, as the HTTP error that it stands for; openai's client hands it on in a body."""
+    if event is None:
+        bodies = (getattr(link, "body", None) for link in links if type(link).__name__ == "APIError")
+        event = next(filter(None, bodies), None)
+    if event is None:
+        return None
+    said = _parse(event, 0, {}, secrets)
+    return replace(
+        said,
+        in_stream=True,
+        status=said.status or next((IN_STREAM[code] for code in said.codes if code in IN_STREAM), 500),
+    )
+
+
+def _parse(body: Any, status: int, headers: Mapping[str, str], secrets: Iterable[str]) -> Answer:
+    """A vendor's error body, read."""
     outer = body[0] if isinstance(body, list) and body else body
     inner = outer.get("error", outer) if isinstance(outer, dict) else {}
     inner = inner if isinstance(inner, dict) else {"message": inner}
     message = inner.get("message") or inner.get("detail") or ""
     codes = [inner.get("code"), inner.get("type"), inner.get("status"), *(d.get("reason") for d in _details(outer))]
+    code = inner.get("code")
     return Answer(
-        status=response.status_code,
-        headers=response.headers,
+        status=status if status or not isinstance(code, int) else code,
+        headers=headers,
         message=scrub(message, secrets) if isinstance(message, str) else "",
         codes=tuple(scrub(code, secrets) for code in codes if isinstance(code, str)),
         body=outer,
@@ -359,7 +402,8 @@ def _said(answer: Answer) -> str:
     """The provider's own words; never LiteLLM's, which may quote the prompt."""
     code = next(iter(answer.codes), "")[:LONGEST_CODE]
     words = answer.message if len(answer.message) <= LONGEST_QUOTE else f"{answer.message[:LONGEST_QUOTE]}…"
-    return f"HTTP {answer.status} {code}".rstrip() + (f": {words}" if words else "")
+    where = "the stream reported" if answer.in_stream else f"HTTP {answer.status}"
+    return f"{where} {code}".rstrip() + (f": {words}" if words else "")
 
 
 def _explain(verdict: Verdict, error: Exception, links: list[BaseException], *, mocked: bool, key: str) -> str:

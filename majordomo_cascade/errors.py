@@ -163,9 +163,11 @@ class ProviderTimeoutError(ProviderError, TimeoutError):
 
 
 class StreamInterruptedError(ProviderError):
-    """A stream broke after its first content. ``partial_content`` is what came."""
+    """A stream broke after its first content. ``partial_content`` is the text that came."""
 
-    partial_content: str = ""
+    def __init__(self, message: str = "", *, partial_content: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.partial_content = partial_content
 
 
 class DeadlineExceededError(ProviderError, TimeoutError):

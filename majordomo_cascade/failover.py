@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import DeadlineExceededError, MajordomoError, ProviderError, ProviderTimeoutError
-from .gateway import Endpoint
+from .gateway import Completion, Endpoint
+from .health import Breaker, Pass
 from .responses import Attempt, Outcome, Usage
 from .retry import RetryPolicy
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 logger = logging.getLogger("majordomo_cascade")
+
+#: What is learnt of a target that was given up before it could show how it is.
+NOTHING = asyncio.CancelledError()
 
 
 class Clock(Protocol):
@@ -58,8 +63,10 @@ class Answer(Generic[T]):
     """What one attempt gave, and what it used."""
 
     value: T
-    usage: Usage
-    cost: float | None
+    usage: Usage | None = None
+    cost: float | None = None
+    close: Callable[[], Awaitable[None]] | None = None
+    """Set for a stream, which has only begun: whoever reads it tells how it ends (``Turn.end``); this gives it up."""
 
 
 class Rejected(Exception):  # noqa: N818 - a signal to the loop, not an error that users see
@@ -73,6 +80,18 @@ class Rejected(Exception):  # noqa: N818 - a signal to the loop, not an error th
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds; None for no limit, or never."""
+
+    timeout: float | EllipsisType | None = ...
+    """For one attempt; left out, each target's own."""
+    first_token_timeout: float | None = None
+    stall_timeout: float | None = None
+    deadline: float | None = None
+    hedge_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What is the same for all calls of a cascade."""
 
@@ -81,161 +100,322 @@ class Rules:
     """Whether an error moves a call on to the next target."""
     on_attempt: Callable[[Attempt], object] | None
     clock: Clock
+    breakers: Mapping[Endpoint, Breaker]
 
 
-@dataclass(frozen=True, slots=True)
-class Served(Generic[T]):
-    """A call's answer, and who gave it."""
-
-    answer: Answer[T]
-    endpoint: Endpoint
-    failed_over: bool
-
-
-class Call:
+class Call(Generic[T]):
     """One call's way down its targets: who is left, what was tried, what time is left.
 
-    ``serve`` can be entered again: it goes on with the targets that are left.
+    ``ask`` makes one request to one target. ``serve`` can be entered again: it goes on with the targets that are left.
     """
 
     def __init__(
         self,
         rules: Rules,
-        endpoints: Iterable[Endpoint],
-        *,
-        timeout: float | EllipsisType | None,
-        deadline: float | None,
+        endpoints: Sequence[Endpoint],
+        limits: Limits,
+        ask: Callable[[Endpoint], Coroutine[Any, Any, Answer[T]]],
     ) -> None:
-        self.attempts: list[Attempt] = []
-        self._rules = rules
-        self._left = deque(endpoints)
-        self._first = self._left[0]
-        self._timeout = timeout
-        self._deadline = deadline
+        self.rules = rules
+        self.limits = limits
+        self.ask = ask
+        self.left = list(endpoints)
+        self._first = endpoints[0]
+        self._attempts: list[Attempt] = []
         self._started = rules.clock.now()
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What was tried, in the order in which it began."""
+        return tuple(sorted(self._attempts, key=lambda attempt: attempt.started))
+
+    def has_failed_over(self, turn: Turn[T]) -> bool:
+        """Whether a turn is another target's than the first one's."""
+        return turn.endpoint is not self._first
 
     def elapsed(self) -> float:
         """Seconds since the call began."""
-        return self._rules.clock.now() - self._started
+        return self.rules.clock.now() - self._started
 
-    async def serve(self, ask: Callable[[Endpoint], Awaitable[Answer[T]]]) -> Served[T]:
-        """The first answer that the order allows.
+    def remaining(self) -> float:
+        """Seconds until the deadline, infinite without one."""
+        return math.inf if self.limits.deadline is None else self.limits.deadline - self.elapsed()
+
+    async def serve(self) -> Turn[T]:
+        """The turn of the first target, by the order, that answers.
 
         Raises:
             MajordomoError: the last one, with every attempt in ``attempts`` and in its notes.
             Exception: what else ``ask`` raised, at once.
         """
+        if self.limits.hedge_after is not None and len(self.left) > 1:
+            return await self._race(self.limits.hedge_after)
         while True:
-            endpoint = self._left.popleft()
+            turn = self._next_turn()
             try:
-                answer = await self._ask_in_turn(endpoint, ask)
-                return Served(answer, endpoint, failed_over=endpoint is not self._first)
+                await turn.take()
             except MajordomoError as error:
-                if not self._moves_on(error):
-                    self._leave_trail(error)
-                    raise
-                self._log_failover(self._left[0])
+                self.move_on(turn, error)
+            else:
+                return turn
 
-    def _moves_on(self, error: MajordomoError) -> bool:
-        """Whether another target is asked after this error."""
-        return bool(self._left) and not isinstance(error, DeadlineExceededError) and self._rules.moves_on(error)
+    def move_on(self, turn: Turn[T], error: MajordomoError) -> None:
+        """See that there is another target to ask after an error.
 
-    async def _ask_in_turn(self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[Answer[T]]]) -> Answer[T]:
-        """One target's answer, asked as often as the retry policy and the deadline allow."""
-        number, waited = 1, 0.0
-        while True:
-            try:
-                return await self._attempt(endpoint, ask, number, waited)
-            except MajordomoError as error:
-                wait = self._rules.retry.wait(error, number, last=not self._left)
-                if wait is None or wait >= self._remaining():
-                    raise
-            if wait:
-                await self._rules.clock.sleep(wait)
-            number, waited = number + 1, wait
+        Raises:
+            MajordomoError: ``error``, where it ends the call.
+        """
+        if self._ends_with(error) or not self.left:
+            self.leave_trail(error)
+            raise error
+        self._log_failover(turn)
 
-    async def _attempt(
-        self, endpoint: Endpoint, ask: Callable[[Endpoint], Awaitable[Answer[T]]], number: int, waited: float
-    ) -> Answer[T]:
-        """One request to one target, within its time, on the record."""
-        seconds, too_late = self._limit(endpoint)
-        if seconds is not None and seconds <= 0:
-            raise too_late
-        started = self.elapsed()
-
-        def record(
-            outcome: Outcome, error: Exception | None, usage: Usage | None = None, cost: float | None = None
-        ) -> None:
-            took = self.elapsed() - started
-            self._record(
-                Attempt(endpoint.provider, endpoint.model, number, outcome, error, started, took, waited, usage, cost)
-            )
-
-        scope = self._rules.clock.timeout(seconds)
-        try:
-            async with scope:
-                answer = await ask(endpoint)
-        except asyncio.CancelledError:
-            record("cancelled", None)
-            raise
-        except Rejected as rejected:
-            error = rejected.error
-            record("failed" if isinstance(error, ProviderError) else "rejected", error, rejected.usage, rejected.cost)
-            raise error from error.__cause__
-        except Exception as raised:
-            if not scope.expired():
-                record("failed", raised)
-                raise
-            record("failed", too_late)
-            raise too_late from None
-        record("ok", None, answer.usage, answer.cost)
-        return answer
-
-    def _limit(self, endpoint: Endpoint) -> tuple[float | None, ProviderError]:
-        """Seconds that an attempt may take, None for no limit, and the error if it takes longer."""
-        name = f"{endpoint.provider}/{endpoint.model}"
-        limit = endpoint.timeout if self._timeout is ... else self._timeout
-        remaining = self._remaining()
-        if limit is None or remaining <= limit:
-            out_of_time = f"the deadline of {self._deadline or 0:g} s is spent; {name} was being asked"
-            error: ProviderError = DeadlineExceededError(out_of_time, provider=endpoint.provider, model=endpoint.model)
-            return None if remaining == math.inf else remaining, error
-        too_slow = f"{name}: no answer within its timeout of {limit:g} s"
-        return limit, ProviderTimeoutError(too_slow, provider=endpoint.provider, model=endpoint.model)
-
-    def _remaining(self) -> float:
-        """Seconds until the deadline, infinite without one."""
-        return math.inf if self._deadline is None else self._deadline - self.elapsed()
-
-    def _record(self, attempt: Attempt) -> None:
+    def record(self, attempt: Attempt) -> None:
         """Put an attempt on the record and tell whoever wants to know."""
-        self.attempts.append(attempt)
-        if attempt.outcome in ("failed", "rejected"):
+        self._attempts.append(attempt)
+        if attempt.outcome != "ok":
             logger.info("%s", attempt, extra=_fields(attempt))
-        if self._rules.on_attempt is not None:
+        if self.rules.on_attempt is not None:
             try:
-                self._rules.on_attempt(attempt)
+                self.rules.on_attempt(attempt)
             except Exception as error:
                 error.__cause__ = error.__context__ = None  # these may quote keys and prompts
                 logger.exception("on_attempt raised; the call goes on")
 
-    def _log_failover(self, following: Endpoint) -> None:
-        """One WARNING a failover: who failed, with what, who is next; nobody's words."""
-        last = self.attempts[-1]
-        logger.warning(
-            "%s; failing over to %s/%s",
-            last,
-            following.provider,
-            following.model,
-            extra={**_fields(last), "next_provider": following.provider, "next_model": following.model},
-        )
-
-    def _leave_trail(self, error: MajordomoError) -> None:
+    def leave_trail(self, error: MajordomoError) -> None:
         """Let the error tell the whole story in an ordinary traceback (PEP 678)."""
-        error.attempts = tuple(self.attempts)
-        for attempt in self.attempts:
+        error.attempts = self.attempts
+        for attempt in error.attempts:
             reason = str(attempt.error or "").removeprefix(f"{attempt.provider}/{attempt.model}: ")
             error.add_note(f"{attempt}: {reason}" if reason else str(attempt))
+
+    def _ends_with(self, error: MajordomoError) -> bool:
+        """Whether nobody else is asked after this error."""
+        return isinstance(error, DeadlineExceededError) or not self.rules.moves_on(error)
+
+    def _following(self) -> Endpoint:
+        """Who is next: the first one that is well, or due to be probed; where none is, the first one."""
+        now = self.rules.clock.now()
+        return next((e for e in self.left if self.rules.breakers[e].takes_turns(now)), self.left[0])
+
+    def _next_turn(self) -> Turn[T]:
+        """The turn of the target that is next."""
+        endpoint = self._following()
+        self.left.remove(endpoint)
+        return Turn(self, endpoint, self.rules.breakers[endpoint])
+
+    async def _race(self, hedge_after: float) -> Turn[T]:
+        """As ``serve``, but whenever so many seconds brought no answer, the next target is asked beside the others."""
+        running: dict[asyncio.Task[None], Turn[T]] = {}  # in the order in which they began
+
+        def start() -> None:
+            turn = self._next_turn()
+            running[asyncio.create_task(turn.take())] = turn
+
+        try:
+            start()
+            while True:
+                task = await self._first_done(running, hedge_after if self.left else None)
+                if task is None:
+                    logger.info("no answer within %g s; asking %s beside", hedge_after, self._following().name)
+                    start()
+                    continue
+                turn, slower = running[task], list(running)[: list(running).index(task)]
+                del running[task]
+                try:
+                    await task
+                except MajordomoError as error:
+                    if self._ends_with(error) or not (running or self.left):
+                        await _give_up(running, overtaken=running if isinstance(error, DeadlineExceededError) else ())
+                        self.leave_trail(error)
+                        raise
+                    if self.left:
+                        self._log_failover(turn)
+                        start()
+                else:
+                    await _give_up(running, overtaken=slower)
+                    return turn
+        finally:
+            await _give_up(running)
+
+    async def _first_done(
+        self, running: Mapping[asyncio.Task[None], Turn[T]], seconds: float | None
+    ) -> asyncio.Task[None] | None:
+        """The first task that has ended; None if none has within so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with self.rules.clock.timeout(seconds):
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        return next((task for task in running if task.done()), None)
+
+    def _log_failover(self, turn: Turn[T]) -> None:
+        """One WARNING a failover: who failed, with what, who is next; nobody's words."""
+        following = self._following()
+        logger.warning(
+            "%s; failing over to %s",
+            turn.last,
+            following.name,
+            extra={**_fields(turn.last), "next_provider": following.provider, "next_model": following.model},
+        )
+
+
+class Turn(Generic[T]):
+    """One target's turn in a call: its attempts, one after the other, and the answer that came of them."""
+
+    def __init__(self, call: Call[T], endpoint: Endpoint, breaker: Breaker) -> None:
+        self.endpoint = endpoint
+        self.answer: Answer[T]
+        self.last: Attempt
+        self._call = call
+        self._breaker = breaker
+        self._pass: Pass | None = breaker.enter(call.rules.clock.now())
+        self._is_probe = self._pass.is_probe
+        self._number = 0
+        self._waited = 0.0
+        self._began = 0.0
+
+    async def take(self) -> None:
+        """Ask, as often as the retry policy and the deadline allow, until there is an ``answer``.
+
+        Raises:
+            MajordomoError: the last attempt's.
+            Exception: what else ``ask`` raised.
+        """
+        try:
+            while True:
+                try:
+                    self.answer = await self._attempt()
+                    break
+                except MajordomoError as error:
+                    wait = self._wait(error)
+                    if wait is None:
+                        raise
+                self._waited = wait
+                if wait:
+                    await self._call.rules.clock.sleep(wait)
+        except BaseException as error:
+            self.leave(error)
+            raise
+        if self.answer.close is None:
+            self.leave(None)
+
+    async def within(self, limit: float | None, what: str, coroutine: Coroutine[Any, Any, R]) -> R:
+        """What the coroutine returns, if it comes before the limit (called ``what``) and the deadline.
+
+        Raises:
+            ProviderTimeoutError, DeadlineExceededError: it did not.
+        """
+        remaining = self._call.remaining()
+        seconds = remaining if limit is None else min(limit, remaining)
+        scope = self._call.rules.clock.timeout(None if seconds == math.inf else seconds)
+        try:
+            async with scope:
+                return await coroutine
+        except Exception:
+            if not scope.expired():
+                raise
+        raise self._out_of_time() if remaining <= seconds else self._too_slow(what, seconds)
+
+    def end(
+        self, outcome: Outcome, error: Exception | None = None, usage: Usage | None = None, cost: float | None = None
+    ) -> None:
+        """Put the attempt that was under way on the record."""
+        took = self._call.elapsed() - self._began
+        target = self.endpoint
+        self.last = Attempt(
+            target.provider, target.model, self._number, outcome, error, self._began, took, self._waited, usage, cost
+        )
+        self._call.record(self.last)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Tell the target's breaker, once, what came of asking it: an answer (None), an error, or nothing (NOTHING)."""
+        if self._pass is not None:
+            self._breaker.leave(self._pass, error, self._call.rules.clock.now())
+            self._pass = None
+
+    def report(self, value: Any, completion: Completion) -> dict[str, Any]:
+        """The fields of a Response, from the record of the call."""
+        call = self._call
+        paid = [a.cost for a in call.attempts if a.outcome == "ok" or (a.usage and a.usage.total_tokens)]
+        return {
+            "content": value,
+            "provider": self.endpoint.provider,
+            "model": self.endpoint.model,
+            "usage": completion.usage,
+            "cost": completion.cost,
+            "total_cost": None if None in paid else math.fsum(cost for cost in paid if cost),
+            "latency": call.elapsed(),
+            "finish_reason": completion.finish_reason,
+            "attempts": call.attempts,
+            "failed_over": call.has_failed_over(self),
+            "raw": completion.raw,
+        }
+
+    async def give_up(self) -> None:
+        """Close an answer that is not wanted any more."""
+        if self.answer.close is not None:
+            await self.answer.close()
+            self.end("cancelled")
+
+    async def _attempt(self) -> Answer[T]:
+        """One request, within its time, on the record."""
+        limits, endpoint = self._call.limits, self.endpoint
+        if self._call.remaining() <= 0:
+            if not self._number:
+                self.leave(NOTHING)
+            raise self._out_of_time()
+        self._number += 1
+        self._began = self._call.elapsed()
+        timeout, what = endpoint.timeout if limits.timeout is ... else limits.timeout, "timeout"
+        if limits.first_token_timeout is not None and (timeout is None or limits.first_token_timeout < timeout):
+            timeout, what = limits.first_token_timeout, "first_token_timeout"
+        try:
+            answer = await self.within(timeout, what, self._call.ask(endpoint))
+        except asyncio.CancelledError:
+            self.end("cancelled")
+            raise
+        except Rejected as rejected:
+            error = rejected.error
+            self.end("failed" if isinstance(error, ProviderError) else "rejected", error, rejected.usage, rejected.cost)
+            raise error from error.__cause__
+        except Exception as error:
+            self.end("failed", error)
+            raise
+        if answer.close is None:
+            self.end("ok", None, answer.usage, answer.cost)
+        return answer
+
+    def _wait(self, error: MajordomoError) -> float | None:
+        """Seconds until the next attempt at this target, None to leave it."""
+        last = not self._call.left
+        if self._is_probe and not last:
+            return None
+        wait = self._call.rules.retry.wait(error, self._number, last=last)
+        return wait if wait is not None and wait < self._call.remaining() else None
+
+    def _out_of_time(self) -> DeadlineExceededError:
+        target, deadline = self.endpoint, self._call.limits.deadline or 0
+        spent = f"the deadline of {deadline:g} s is spent; {target.name} was being asked"
+        return DeadlineExceededError(spent, provider=target.provider, model=target.model)
+
+    def _too_slow(self, what: str, seconds: float) -> ProviderTimeoutError:
+        target = self.endpoint
+        silent = f"{target.name}: no answer within its {what} of {seconds:g} s"
+        return ProviderTimeoutError(silent, provider=target.provider, model=target.model)
+
+
+async def _give_up(running: dict[asyncio.Task[None], Turn[T]], *, overtaken: Iterable[asyncio.Task[None]] = ()) -> None:
+    """Cancel turns on the wire and see them end. Those that were overtaken were too slow, which their breakers hear."""
+    for task in overtaken:
+        running[task].leave(ProviderTimeoutError())
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)
+    for task, turn in running.items():
+        if not task.cancelled() and task.exception() is None:
+            await turn.give_up()
+        turn.leave(NOTHING)
+    running.clear()
 
 
 def _fields(attempt: Attempt) -> dict[str, object]:

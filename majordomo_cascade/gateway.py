@@ -6,6 +6,7 @@ written, with one exception: see ``load``.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import difflib
 import importlib
@@ -14,10 +15,12 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from .chunks import Chunks, NotWholeError, TimeLimit
 from .classify import chain, classify
 from .errors import (
     AuthenticationError,
@@ -206,6 +209,7 @@ class Endpoint:
         "_litellm",
         "abilities",
         "model",
+        "name",
         "provider",
         "target",
         "timeout",
@@ -216,6 +220,7 @@ class Endpoint:
         self.target = target
         self.provider = target.provider
         self.model = target.model
+        self.name = f"{target.provider}/{target.model}"
         self.timeout = target.timeout or timeout
         self.abilities = self._abilities()
         self._key_names = KEY_NAMES.get(target.provider, ())
@@ -231,7 +236,7 @@ class Endpoint:
         self._base: dict[str, Any] = {
             **params,
             **fresh(own),
-            "model": f"{target.provider}/{target.model}",
+            "model": self.name,
             "timeout": self.timeout or NO_LIMIT,
             "max_retries": 0,  # both, always: the vendor's client reads one, LiteLLM's wrapper the other
             "num_retries": 0,
@@ -254,31 +259,79 @@ class Endpoint:
             RequestError: the request is at fault.
             Exception: a bug of the caller's or of LiteLLM's, as what it is.
         """
-        outside = sys.exception()
+        raw = await self._call(self._request(messages, params))
+        return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw))
+
+    async def stream(self, messages: list[Message], params: Mapping[str, Any], time_limit: TimeLimit) -> Chunks:
+        """The same as a stream. Some vendors get the request only when it is read.
+
+        Raises: as ``complete``.
+        """
+        shows_usage = "stream_options" in params or "stream_options" in self._base
+        usage = {} if shows_usage else {"stream_options": {"include_usage": True}}
+        sent = self._request(messages, {**params, **usage, "stream": True})
+        raw = await self._call(sent)
+        return Chunks(raw, partial(self._translate, sent), time_limit, shows_usage=shows_usage)
+
+    async def assemble(self, chunks: Chunks) -> Completion:
+        """The whole answer of a stream that has ended. In a thread: it takes LiteLLM 0.03 ms a chunk."""
+        try:
+            raw: Any = await asyncio.to_thread(self._litellm.stream_chunk_builder, chunks.received)
+            raw.choices[0].finish_reason = chunks.finish_reason  # some versions lose it
+        except Exception:  # the text has been shown: what LiteLLM can't put together must not break it now
+            answer = {"message": {"role": "assistant", "content": chunks.text}, "finish_reason": chunks.finish_reason}
+            raw = self._litellm.ModelResponse(choices=[answer])
+        cost = 0.0 if chunks.is_cached else self._price(raw)
+        return Completion(raw, self.provider, self.model, _usage(raw), cost)
+
+    def _request(self, messages: list[Message], params: Mapping[str, Any]) -> dict[str, Any]:
+        """What is sent, copied.
+
+        Raises:
+            AuthenticationError: a key is needed, and there is none.
+        """
         if self._is_elsewhere and "api_base" not in params:
             params = {name: value for name, value in params.items() if name != "api_key"}
         sent: dict[str, Any] = fresh({**self._base, **params, "messages": messages})
-        mocked = any(value for name, value in sent.items() if name.startswith("mock_"))
-        if not mocked and "api_key" not in sent and self._key_names:
+        if "api_key" not in sent and self._key_names and not _is_mocked(sent):
             self._check_key(sent)
+        return sent
+
+    async def _call(self, sent: dict[str, Any]) -> Any:
+        """LiteLLM's answer, or its exception as one of this package's."""
+        outside = sys.exception()
         try:
-            raw = await self._litellm.acompletion(**sent)  # looked up now: applications patch and instrument it
+            return await self._litellm.acompletion(**sent)  # looked up now: applications patch and instrument it
         except Exception as error:
-            problem = classify(
-                error,
-                self.provider,
-                self.model,
-                mocked=mocked,
-                secrets=set(_secrets(sent, chain(error, outside))),
-                key=self._key_hint,
-                outside=outside,
-            )
-        else:
-            return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw))
+            problem = self._translate(sent, error, outside=outside)
         try:
             raise problem  # outside of the handler: its context is what LiteLLM made it, and nothing more
         finally:
             del problem
+
+    def _translate(
+        self,
+        sent: dict[str, Any],
+        error: Exception,
+        *,
+        outside: BaseException | None,
+        is_reading: bool = False,
+        reported: Any = None,
+    ) -> Exception:
+        """This package's error for one of LiteLLM's."""
+        if isinstance(error, NotWholeError) and reported is None:
+            return InvalidResponseError(f"{self.name}: {error}", provider=self.provider, model=self.model)
+        return classify(
+            error,
+            self.provider,
+            self.model,
+            mocked=_is_mocked(sent),
+            secrets=set(_secrets(sent, chain(error, outside))),
+            key=self._key_hint,
+            outside=outside,
+            is_reading=is_reading,
+            reported=reported,
+        )
 
     def _check_key(self, sent: Mapping[str, Any]) -> None:
         """See a missing or malformed key before the request, where a key in the environment is the only way in.
@@ -312,7 +365,7 @@ class Endpoint:
         return type(code) is not CodeType or home not in Path(code.co_filename).parents
 
     def _no_key(self, message: str) -> AuthenticationError:
-        return AuthenticationError(f"{self.provider}/{self.model}: {message}", provider=self.provider, model=self.model)
+        return AuthenticationError(f"{self.name}: {message}", provider=self.provider, model=self.model)
 
     def _cost(self, raw: Any) -> float | None:
         """US dollars by LiteLLM's price list; None where it has no price (it says 0.0 for some of these)."""
@@ -320,10 +373,19 @@ class Endpoint:
         hidden = hidden if isinstance(hidden, dict) else {}
         if hidden.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
             return 0.0
-        cost = hidden.get("response_cost")
-        if cost is None and hidden.get("response_cost", ...) is ...:
-            with contextlib.suppress(Exception):  # LiteLLM raises a bare Exception for a model without a price
-                cost = self._litellm.completion_cost(completion_response=raw, model=self._base["model"])
+        if (cost := hidden.get("response_cost", ...)) is ...:
+            return self._price(raw)
+        return self._priced(cost)
+
+    def _price(self, raw: Any) -> float | None:
+        """The same, worked out here."""
+        cost = None
+        with contextlib.suppress(Exception):  # LiteLLM raises a bare Exception for a model without a price
+            cost = self._litellm.completion_cost(completion_response=raw, model=self._base["model"])
+        return self._priced(cost)
+
+    def _priced(self, cost: Any) -> float | None:
+        """A cost that LiteLLM names, without its 0.0 for a model that it does not know."""
         if cost:
             return float(cost)
         return 0.0 if cost is not None and self._is_free() else None
@@ -334,6 +396,11 @@ class Endpoint:
             info = self._litellm.get_model_info(self.model, custom_llm_provider=self.provider)
             return bool(info["input_cost_per_token"] == info["output_cost_per_token"] == 0)
         return False
+
+
+def _is_mocked(sent: Mapping[str, Any]) -> bool:
+    """Whether LiteLLM answers by itself, without a request."""
+    return any(value for name, value in sent.items() if name.startswith("mock_"))
 
 
 def _refusal(message: Any) -> str | None:

@@ -34,14 +34,18 @@ REPLACED = {
 OURS = (
     "api_base",
     "api_key",
+    "breaker",
     "deadline",
     "failover_on",
+    "first_token_timeout",
+    "hedge_after",
     "max_tokens",
     "messages",
     "on_attempt",
     "providers",
     "response_model",
     "retry",
+    "stall_timeout",
     "system_prompt",
     "temperature",
     "timeout",
@@ -51,19 +55,25 @@ SLIPS = {"key": "api_key", "prompt": "user_prompt", "retries": "retry", "system"
 
 #: What is no parameter of LiteLLM's where parameters are given.
 MISPLACED = {
-    "deadline": "is an option of LLMCascade or an argument of a call, not a parameter of a target",
-    "failover_on": "is an option of LLMCascade, not a parameter of a call or a target",
+    **dict.fromkeys(
+        ("breaker", "failover_on", "on_attempt", "providers", "retry"),
+        "is an option of LLMCascade, not a parameter of a call or a target",
+    ),
+    **dict.fromkeys(
+        ("deadline", "hedge_after"), "is an option of LLMCascade or an argument of a call, not a parameter of a target"
+    ),
+    **dict.fromkeys(
+        ("first_token_timeout", "stall_timeout"), "is an option of LLMCascade or an argument of get_response_stream"
+    ),
+    **dict.fromkeys(
+        ("system_prompt", "user_prompt"), "belongs to a call, and not to acompletion, which takes messages"
+    ),
     "messages": "belong to a call, not to a cascade or a target",
-    "on_attempt": "is an option of LLMCascade, not a parameter of a call or a target",
-    "providers": "is an option of LLMCascade, not a parameter of a call or a target",
     "response_model": "belongs to get_structured_json_response",
-    "retry": "is an option of LLMCascade, not a parameter of a call or a target",
-    "system_prompt": "belongs to a call, and not to acompletion, which takes messages",
-    "user_prompt": "belongs to a call, and not to acompletion, which takes messages",
 }
 
 #: Options of this package that a later version brings; until then they would reach a vendor as its own.
-RESERVED = ("breaker", "first_token_timeout", "stall_timeout", "hedge_after", "reasks")
+RESERVED = ("reasks",)
 
 #: Parameters that LiteLLM takes apart before it looks at them.
 DICTS = ("extra_body", "extra_headers", "headers", "metadata")
@@ -175,7 +185,9 @@ def _problem(name: str, value: Any) -> str | None:
         return f"there is no {name!r}; did you mean {meant!r}?"
     if name in MISPLACED:
         return f"{name!r} {MISPLACED[name]}"
-    if (name in RESERVED and value is not None) or (name == "stream" and value):
+    if name == "stream" and value:
+        return "stream=True: use get_response_stream, or acompletion, which takes it"
+    if name in RESERVED and value is not None:
         return f"{name}={value!r} is not available in this version"
     if name in DICTS and value is not None:
         if not isinstance(value, dict):

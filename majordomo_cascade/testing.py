@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import struct
 import threading
@@ -30,6 +31,7 @@ from .target import Target
 
 __all__ = [
     "Behaviour",
+    "BrokenStream",
     "CutBody",
     "Exchange",
     "Garbage",
@@ -86,12 +88,18 @@ class Request:
             return self.path.rpartition("/")[2].partition(":")[0]
         return str(self.json["model"])
 
+    @property
+    def wants_stream(self) -> bool:
+        """Whether the answer shall come in pieces."""
+        return self.path.endswith(":streamGenerateContent") or bool(self.json.get("stream"))
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A request and the open connection that waits for its answer."""
 
     request: Request
+    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     provider: LoopbackProvider
 
@@ -111,6 +119,30 @@ class Exchange:
         self.writer.write("\r\n".join(lines).encode() + body)
         await self.writer.drain()
 
+    async def begin_stream(self) -> None:
+        """Send the head of an answer that comes as server-sent events."""
+        head = "HTTP/1.1 200 -\r\ncontent-type: text/event-stream\r\nx-request-id: req_1\r\n"
+        self.writer.write(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+        await self.writer.drain()
+
+    async def send_event(self, data: Mapping[str, Any] | str) -> None:
+        """Send one event; a dict goes as JSON, with its ``type`` as the event's name if it has one."""
+        name = f"event: {data['type']}\n" if isinstance(data, Mapping) and "type" in data else ""
+        event = f"{name}data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+        self.writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+        await self.writer.drain()
+
+    async def end_stream(self) -> None:
+        """Send the regular end of a stream's body."""
+        self.writer.write(b"0\r\n\r\n")
+        await self.writer.drain()
+
+    async def stay_silent(self) -> None:
+        """Say nothing until the caller goes away or the provider closes."""
+        if self.provider.on_silence is not None:
+            self.provider.on_silence()
+        await self.reader.read()
+
 
 class Behaviour(Protocol):
     """What the provider does with one request. Write your own if these do not reach."""
@@ -121,7 +153,7 @@ class Behaviour(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer in the caller's wire format."""
+    """A good answer in the caller's wire format; a word an event where a stream was asked for."""
 
     text: str | None = "Hello from the loopback provider."
     finish_reason: Literal["stop", "length", "content_filter"] = "stop"
@@ -130,8 +162,59 @@ class Reply:
 
     async def perform(self, exchange: Exchange) -> None:
         """Answer 200 with a whole completion."""
+        if exchange.request.wants_stream:
+            await exchange.begin_stream()
+            for event in self.events(exchange.request):
+                await exchange.send_event(event)
+            await exchange.end_stream()
+            return
         body = {"openai": self._openai, "anthropic": self._anthropic, "gemini": self._gemini}[exchange.request.wire]
         await exchange.send(200, json.dumps(body(exchange.request.model)).encode(), headers={"x-request-id": "req_1"})
+
+    def events(self, request: Request) -> list[dict[str, Any] | str]:
+        """The answer as the events of a stream."""
+        words = _words(self.text or "")
+        events = {"openai": self._openai_events, "anthropic": self._anthropic_events, "gemini": self._gemini_events}
+        return events[request.wire](request, words)
+
+    def _openai_events(self, request: Request, words: list[str]) -> list[dict[str, Any] | str]:
+        whole = self._openai(request.model)
+        usage = whole.pop("usage")
+        chunk = {**whole, "object": "chat.completion.chunk"}
+
+        def event(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+            return {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
+
+        role = event({"role": "assistant", "content": ""})
+        asked = (request.json.get("stream_options") or {}).get("include_usage")
+        usages = [{**chunk, "choices": [], "usage": usage}] if asked else []
+        return [role, *(event({"content": word}) for word in words), event({}, self.finish_reason), *usages, "[DONE]"]
+
+    def _anthropic_events(self, request: Request, words: list[str]) -> list[dict[str, Any] | str]:
+        message = self._anthropic(request.model)
+        start = {**message, "content": [], "stop_reason": None, "usage": {**message["usage"], "output_tokens": 1}}
+        delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+        return [
+            {"type": "message_start", "message": start},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            *(
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}
+                for word in words
+            ),
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": delta, "usage": {"output_tokens": self.output_tokens}},
+            {"type": "message_stop"},
+        ]
+
+    def _gemini_events(self, request: Request, words: list[str]) -> list[dict[str, Any] | str]:
+        whole = self._gemini(request.model)
+
+        def event(word: str) -> dict[str, Any]:
+            candidate = {"content": {"role": "model", "parts": [{"text": word}]}, "index": 0}
+            return {**whole, "candidates": [candidate]}
+
+        last = {**whole, "candidates": [{**whole["candidates"][0], "content": {"role": "model"}}]}
+        return [*map(event, words), last]
 
     def _openai(self, model: str) -> dict[str, Any]:
         message = {"role": "assistant", "content": self.text}
@@ -193,16 +276,7 @@ class Status:
 
     async def perform(self, exchange: Exchange) -> None:
         """Answer with the status and the vendor's error body."""
-        error: dict[str, Any] = {"message": self.message}
-        match exchange.request.wire:
-            case "openai":
-                payload: dict[str, Any] = {
-                    "error": error | {"type": self.error_code, "param": None, "code": self.error_code}
-                }
-            case "anthropic":
-                payload = {"type": "error", "error": error | {"type": self.error_code}}
-            case "gemini":
-                payload = {"error": error | {"code": self.code, "status": self.error_code}}
+        payload = _error(exchange.request.wire, self.code, self.error_code, self.message)
         headers = {"x-request-id": "req_1", **self.headers}
         if self.retry_after is not None:
             headers["retry-after"] = str(self.retry_after)
@@ -232,9 +306,7 @@ class Hang:
 
     async def perform(self, exchange: Exchange) -> None:
         """Say nothing."""
-        if exchange.provider.on_silence is not None:
-            exchange.provider.on_silence()
-        await asyncio.Event().wait()
+        await exchange.stay_silent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +331,61 @@ class CutBody:
         exchange.writer.close()
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenStream:
+    """A stream that begins well and then breaks; for a request that wants no stream, the body is cut.
+
+    ``fault`` is "cut" (the connection breaks), "stall" (silence), "garbage" (an event that is no JSON, then the rest),
+    "error" (the vendor's error event), "end" (a regular end, but no finish reason) or "unclosed" (all is said, but
+    neither the last event nor the connection's end comes). With ``text=""`` nothing but the role comes before it.
+    """
+
+    fault: Literal["cut", "stall", "garbage", "error", "end", "unclosed"]
+    text: str = "The first half of"
+    rest: str = " an answer."
+    """What "garbage" and "unclosed" send after ``text``."""
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Stream, then break."""
+        if not exchange.request.wants_stream:
+            await CutBody().perform(exchange)
+            return
+        request, wire = exchange.request, exchange.request.wire
+        whole, first = Reply(self.text + self.rest).events(request), {"openai": 1, "anthropic": 2, "gemini": 0}[wire]
+        said = first + len(_words(self.text))
+        after: dict[str, list[Any]] = {
+            "garbage": ['{"choices": [{"delta": {"con', *whole[said:]],
+            "error": [_error(wire, 529, "overloaded_error", "The provider broke off.")],
+            "unclosed": [event for event in whole[said:] if event not in ("[DONE]", {"type": "message_stop"})],
+        }
+        await exchange.begin_stream()
+        for event in (*whole[:said], *after.get(self.fault, ())):
+            await exchange.send_event(event)
+        if self.fault == "cut":
+            exchange.writer.close()
+        elif self.fault in ("stall", "unclosed"):
+            await exchange.stay_silent()
+        else:
+            await exchange.end_stream()
+
+
+def _words(text: str) -> list[str]:
+    """The pieces that a text is streamed in."""
+    return re.findall(r"\s*\S+", text)
+
+
+def _error(wire: Wire, status: int, code: str, message: str) -> dict[str, Any]:
+    """An error as the vendor puts it, in a body or in a stream."""
+    error: dict[str, Any] = {"message": message}
+    match wire:
+        case "openai":
+            return {"error": error | {"type": code, "param": None, "code": code}}
+        case "anthropic":
+            return {"type": "error", "error": error | {"type": code}}
+        case "gemini":
+            return {"error": error | {"code": status, "status": code}}
+
+
 class LoopbackProvider:
     """An HTTP server on 127.0.0.1 that acts out behaviours, one a request; the last one repeats.
 
@@ -275,6 +402,10 @@ class LoopbackProvider:
         self.behaviours: list[Behaviour] = list(behaviours) or [Reply()]
         self.requests: list[Request] = []
         """What the wire saw, in order."""
+        self.connections = 0
+        """Connections that were opened."""
+        self.pending = 0
+        """Requests that are still being answered."""
         self.url = ""
         """The server's root, known once it runs."""
         self.on_silence: Callable[[], None] | None = None
@@ -326,11 +457,16 @@ class LoopbackProvider:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(task := asyncio.current_task())
+        self.connections += 1
         try:
             while not writer.is_closing() and (request := await _read(reader)) is not None:
                 self.requests.append(request)
                 behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
-                await behaviour.perform(Exchange(request, writer, self))
+                self.pending += 1
+                try:
+                    await behaviour.perform(Exchange(request, reader, writer, self))
+                finally:
+                    self.pending -= 1
         except (ConnectionError, asyncio.CancelledError):
             pass  # the caller went away, or the server is closing
         finally:
@@ -376,7 +512,11 @@ class ManualClock:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._jump)
 
-    def _jump(self) -> None:
+    def _jump(self, rounds: int = 200) -> None:
+        """Jump when the loop has had time to read what came before the silence: its rounds poll all sockets."""
+        if rounds:
+            asyncio.get_running_loop().call_soon(self._jump, rounds - 1)
+            return
         for limit in sorted(self._limits, key=lambda limit: limit[0]):
             if self._run_out(limit):
                 self.advance(max(0.0, limit[0] - self._now))

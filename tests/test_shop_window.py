@@ -32,8 +32,8 @@ TEST_EXAMPLE = ROOT / "examples" / "unit_test_with_mocks.py"
 
 #: Who may import whom: each room only those named before it.
 ROOMS = (
-    "errors", "settings", "responses", "target", "retry", "request", "structured", "classify", "gateway", "failover",
-    "cascade", "__init__", "testing",
+    "errors", "settings", "responses", "target", "retry", "request", "structured", "classify", "health", "tap",
+    "chunks", "gateway", "failover", "streaming", "cascade", "__init__", "testing",
 )  # fmt: skip
 
 

@@ -1,0 +1,727 @@
+"""Streams: whole answers, whoever breaks, and never a short one that looks whole."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import pickle
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import litellm
+import pytest
+from conftest import WIRES, Serve, Steps, until
+
+from majordomo_cascade import (
+    Attempt,
+    AuthenticationError,
+    ConfigurationError,
+    ContentPolicyError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    InvalidResponseError,
+    LLMCascade,
+    LLMStreamResponse,
+    MajordomoError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    QuotaExceededError,
+    RateLimitError,
+    ResponseTruncatedError,
+    RetryPolicy,
+    StreamInterruptedError,
+    StreamRestarted,
+)
+from majordomo_cascade.testing import (
+    Behaviour,
+    BrokenStream,
+    Exchange,
+    Garbage,
+    Hang,
+    Reply,
+    Status,
+    rehearse,
+)
+
+ONCE = RetryPolicy(attempts=1)
+HALF = "The first half of"
+WHOLE = Reply("The whole answer, said by another.")
+EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), WIRES, ids=[wire[0] for wire in WIRES])
+
+#: What breaks a stream after its first content.
+BREAKS: tuple[BrokenStream, ...] = (
+    BrokenStream("cut"),
+    BrokenStream("stall"),
+    BrokenStream("garbage"),
+    BrokenStream("error"),
+    BrokenStream("end"),
+)
+#: What keeps one from beginning, and what it is called.
+FALSE_STARTS: tuple[tuple[Behaviour, type[ProviderError]], ...] = (
+    (BrokenStream("cut", ""), ProviderConnectionError),
+    (BrokenStream("stall", ""), ProviderTimeoutError),
+    (BrokenStream("garbage", ""), InvalidResponseError),
+    (BrokenStream("error", ""), ProviderUnavailableError),
+    (BrokenStream("end", ""), InvalidResponseError),
+    (Garbage("", content_type="text/event-stream"), InvalidResponseError),
+    (Garbage("<html>"), InvalidResponseError),
+    (Reply(""), InvalidResponseError),
+    (Reply(" \n"), InvalidResponseError),
+    (Hang(), ProviderTimeoutError),
+    (Status(503), ProviderUnavailableError),
+    (Status(429, retry_after=60), RateLimitError),
+    (Status(401), AuthenticationError),
+)
+
+
+EVERY_BREAK = pytest.mark.parametrize("behaviour", BREAKS, ids=lambda behaviour: behaviour.fault)
+
+
+def before(provider: str, model: str, **options: Any) -> LLMCascade:
+    """A cascade of one of the wires, and then another."""
+    fallback = next(wire for wire in WIRES if wire[0] != provider)
+    return LLMCascade([(provider, model), fallback], **{"retry": ONCE, **options})
+
+
+async def read_until_it_raises(pieces: AsyncIterable[Any]) -> tuple[list[Any], Exception]:
+    """What came, and what ended it."""
+    received: list[Any] = []
+    try:
+        async for piece in pieces:
+            received.append(piece)  # noqa: PERF401 - what came before the error counts
+    except MajordomoError as error:
+        return received, error
+    raise AssertionError("nothing was raised")
+
+
+def others(provider: str) -> tuple[str, str]:
+    return next(wire for wire in WIRES if wire[0] != provider)
+
+
+@EVERY_WIRE
+async def test_a_whole_stream(provider: str, model: str) -> None:
+    with rehearse(before(provider, model), Reply("One two three.")) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        assert (stream.usage, stream.cost, stream.finish_reason, stream.attempts) == (None, None, None, ())
+        assert [text async for text in stream] == ["One", " two", " three."]
+    assert (stream.provider, stream.model, stream.failed_over) == (provider, model, False)
+    assert stream.finish_reason == "stop"
+    assert stream.usage is not None
+    assert (stream.usage.input_tokens, stream.usage.output_tokens) == (10, 5)
+    assert stream.cost is not None
+    assert [(attempt.outcome, attempt.usage, attempt.cost) for attempt in stream.attempts] == [
+        ("ok", stream.usage, stream.cost)
+    ]
+
+
+@EVERY_WIRE
+async def test_a_collected_stream_is_what_a_plain_call_gives(provider: str, model: str) -> None:
+    with rehearse(before(provider, model), WHOLE) as rehearsal:
+        plain = await rehearsal.cascade.get_response("Hello")
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        collected = await stream.collect()
+    for name in ("content", "provider", "model", "usage", "cost", "total_cost", "finish_reason", "failed_over"):
+        assert getattr(collected, name) == getattr(plain, name), name
+    assert collected.raw.choices[0].message.content == WHOLE.text
+
+
+@EVERY_WIRE
+@EVERY_BREAK
+async def test_a_stream_that_breaks_is_collected_whole_from_the_next(
+    provider: str, model: str, behaviour: Behaviour
+) -> None:
+    with rehearse(before(provider, model), behaviour, WHOLE) as rehearsal:
+        response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    assert response.content == WHOLE.text
+    assert (response.provider, response.failed_over) == (others(provider)[0], True)
+    broken, served = response.attempts
+    assert (broken.outcome, type(broken.error)) == ("failed", StreamInterruptedError)
+    assert (broken.provider, served.provider, served.outcome) == (provider, others(provider)[0], "ok")
+    assert response.usage == served.usage
+    assert response.cost == served.cost
+
+
+@EVERY_WIRE
+@EVERY_BREAK
+async def test_a_stream_that_breaks_is_told_by_its_events(provider: str, model: str, behaviour: Behaviour) -> None:
+    shown, restarts = "", []
+    with rehearse(before(provider, model), behaviour, WHOLE) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        async for event in stream.events():
+            if isinstance(event, StreamRestarted):
+                assert shown == HALF
+                shown = ""
+                restarts.append(event)
+            else:
+                shown += event.text
+    assert shown == WHOLE.text
+    (restart,) = restarts
+    assert (restart.provider, restart.model) == others(provider) == (stream.provider, stream.model)
+    assert isinstance(restart.error, StreamInterruptedError)
+    assert restart.error.partial_content == HALF
+
+
+@EVERY_WIRE
+@EVERY_BREAK
+async def test_a_stream_that_breaks_under_plain_iteration_raises_with_the_text_so_far(
+    provider: str, model: str, behaviour: Behaviour
+) -> None:
+    with rehearse(before(provider, model), behaviour, WHOLE) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        shown, error = await read_until_it_raises(stream)
+    assert isinstance(error, StreamInterruptedError)
+    assert "".join(shown) == error.partial_content == HALF
+    assert (error.provider, error.model) == (provider, model)
+    assert str(error).startswith(f"{provider}/{model}: the stream broke off after 17 characters: ")
+    assert HALF not in str(error)
+    assert error.attempts == stream.attempts
+    assert [attempt.error for attempt in error.attempts] == [error]
+    assert len(error.__notes__) == 1
+    assert [len(provider.requests) for provider in rehearsal.providers] == [1, 0]
+
+
+@EVERY_WIRE
+@pytest.mark.parametrize(
+    ("behaviour", "error"), FALSE_STARTS, ids=lambda value: getattr(value, "__name__", repr(value))
+)
+async def test_what_breaks_before_the_first_content_fails_over_like_any_call(
+    provider: str, model: str, behaviour: Behaviour, error: type[ProviderError]
+) -> None:
+    with rehearse(before(provider, model, first_token_timeout=2), behaviour, WHOLE) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        assert (stream.provider, stream.failed_over) == (others(provider)[0], True)
+        assert "".join([text async for text in stream]) == WHOLE.text
+    assert [attempt.outcome for attempt in stream.attempts] == ["failed", "ok"]
+    kinds = {error, InvalidResponseError} if behaviour == BrokenStream("cut", "") else {error}  # LiteLLM 1.83: an end
+    assert type(stream.attempts[0].error) in kinds
+    assert [len(provider.requests) for provider in rehearsal.providers] == [1, 1]
+
+
+@EVERY_WIRE
+async def test_a_false_start_is_retried_as_any_call_is(provider: str, model: str) -> None:
+    cascade = before(provider, model, retry=RetryPolicy(attempts=3, base=0))
+    with rehearse(cascade, [BrokenStream("error", ""), BrokenStream("cut", ""), WHOLE]) as rehearsal:
+        response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    assert (response.content, response.provider, response.failed_over) == (WHOLE.text, provider, False)
+    assert [attempt.number for attempt in response.attempts] == [1, 2, 3]
+
+
+@EVERY_WIRE
+@pytest.mark.parametrize("late", [BrokenStream("stall", ""), Hang()], ids=["headers at once", "nothing at all"])
+async def test_a_late_first_token_moves_on(provider: str, model: str, late: Behaviour) -> None:
+    with rehearse(before(provider, model, timeout=60, first_token_timeout=4), late, late) as rehearsal:
+        with pytest.raises(ProviderTimeoutError) as caught:
+            await rehearsal.cascade.get_response_stream("Hello")
+    assert [attempt.seconds for attempt in caught.value.attempts] == [4, 4]
+    assert str(caught.value).endswith("no answer within its first_token_timeout of 4 s")
+
+
+@EVERY_WIRE
+async def test_timeout_runs_until_the_first_content_where_nothing_else_is_set(provider: str, model: str) -> None:
+    with rehearse(before(provider, model, timeout=60), BrokenStream("stall", ""), WHOLE) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        await stream.collect()
+        assert [attempt.seconds for attempt in stream.attempts] == [60, 0]
+        await (await rehearsal.cascade.get_response_stream("Hello", first_token_timeout=90, timeout=50)).collect()
+        assert rehearsal.clock.now() == 110
+        await (await rehearsal.cascade.get_response_stream("Hello", first_token_timeout=5, timeout=None)).collect()
+    assert rehearsal.clock.now() == 115
+
+
+async def test_a_stall_is_measured_from_token_to_token() -> None:
+    with rehearse(before(*WIRES[0], timeout=5, stall_timeout=20), BrokenStream("stall"), WHOLE) as rehearsal:
+        with pytest.raises(StreamInterruptedError, match="no answer within its stall_timeout of 20 s"):
+            [text async for text in await rehearsal.cascade.get_response_stream("Hello")]
+        assert rehearsal.clock.now() == 20
+        await (await rehearsal.cascade.get_response_stream("Hello", stall_timeout=7)).collect()
+    assert rehearsal.clock.now() == 27
+
+
+@EVERY_WIRE
+async def test_a_deadline_ends_a_stream_too(provider: str, model: str) -> None:
+    with rehearse(before(provider, model, deadline=9), BrokenStream("stall"), WHOLE) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        with pytest.raises(DeadlineExceededError, match="the deadline of 9 s is spent"):
+            await stream.collect()
+    assert rehearsal.clock.now() == 9
+    assert [len(provider.requests) for provider in rehearsal.providers] == [1, 0]
+
+
+@EVERY_WIRE
+async def test_without_a_last_event_a_stream_is_finished_promptly_with_its_usage(provider: str, model: str) -> None:
+    with rehearse(before(provider, model), BrokenStream("unclosed")) as rehearsal:
+        response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+        assert response.content == f"{HALF} an answer."
+        assert (response.provider, response.finish_reason, response.usage.total_tokens) == (provider, "stop", 15)
+        assert rehearsal.clock.now() == 1
+        await until(lambda: rehearsal.providers[0].pending == 0)
+
+
+@EVERY_WIRE
+async def test_a_cut_behind_the_last_event_takes_nothing_away(serve: Serve, provider: str, model: str) -> None:
+    class CutAtTheEnd:
+        async def perform(self, exchange: Exchange) -> None:
+            await exchange.begin_stream()
+            for event in WHOLE.events(exchange.request):
+                if event != "[DONE]":
+                    await exchange.send_event(event)
+            exchange.writer.close()
+
+    cascade = LLMCascade([serve(CutAtTheEnd()).target(provider, model)], retry=ONCE)
+    response = await (await cascade.get_response_stream("Hello")).collect()
+    assert (response.content, response.usage.total_tokens) == (WHOLE.text, 15)
+
+
+@EVERY_WIRE
+async def test_the_next_provider_never_sees_a_prefill(provider: str, model: str) -> None:
+    with rehearse(before(provider, model), BrokenStream("cut"), WHOLE) as rehearsal:
+        await (await rehearsal.cascade.get_response_stream("What is a cascade?", "Be brief.")).collect()
+        asked = json.dumps(rehearsal.providers[1].requests[0].json)
+    assert "What is a cascade?" in asked
+    assert HALF not in asked
+    assert "assistant" not in asked
+
+
+@EVERY_WIRE
+async def test_a_token_is_in_the_callers_hands_when_it_is_on_the_wire(serve: Serve, provider: str, model: str) -> None:
+    steps = Steps(Reply("One two three four."))
+    cascade = LLMCascade([serve(steps).target(provider, model)])
+    lead = {"openai": 1, "anthropic": 2, "gemini": 0}[provider]  # events before the first word
+    steps.allow(lead + 1)
+    async with await cascade.get_response_stream("Hello") as stream:
+        words: list[str] = []
+        async for text in stream:
+            words.append(text)
+            assert len(steps.sent) == lead + len(words)
+            steps.allow(1 if len(words) < 4 else 10)
+    assert words == ["One", " two", " three", " four."]
+
+
+async def break_off(stream: LLMStreamResponse) -> None:
+    async for _ in stream:
+        break
+
+
+async def break_off_inside(stream: LLMStreamResponse) -> None:
+    async with stream:
+        async for _ in stream.events():
+            break
+
+
+async def raise_inside(stream: LLMStreamResponse) -> None:
+    try:
+        async for _ in stream:
+            raise KeyError
+    except KeyError:
+        pass
+
+
+async def close(stream: LLMStreamResponse) -> None:
+    await stream.aclose()
+    await stream.aclose()
+
+
+async def cancel(stream: LLMStreamResponse) -> None:
+    task = asyncio.ensure_future(stream.collect())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def never_read(stream: LLMStreamResponse) -> None:
+    pass
+
+
+@EVERY_WIRE
+@pytest.mark.parametrize("stop", [break_off, break_off_inside, raise_inside, close, cancel, never_read])
+async def test_stopping_early_leaves_no_open_connection_and_no_warning(
+    serve: Serve,
+    provider: str,
+    model: str,
+    stop: Callable[[LLMStreamResponse], Awaitable[None]],
+    recwarn: pytest.WarningsRecorder,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[Attempt] = []
+    server = serve(BrokenStream("stall"))
+    cascade = LLMCascade([server.target(provider, model)], on_attempt=seen.append)
+    stream = await cascade.get_response_stream("Hello")
+    assert server.pending == 1
+    await stop(stream)
+    del stream
+    await until(lambda: server.pending == 0)
+    gc.collect()
+    assert len(server.requests) == 1
+    assert [attempt.outcome for attempt in seen] == ["cancelled"] * (stop is not never_read)
+    assert [str(warning.message) for warning in recwarn if issubclass(warning.category, ResourceWarning)] == []
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+@EVERY_WIRE
+async def test_nothing_is_sent_after_closing(serve: Serve, provider: str, model: str) -> None:
+    server = serve(Reply("One two three."))
+    stream = await LLMCascade([server.target(provider, model)]).get_response_stream("Hello")
+    texts = aiter(stream)
+    assert await anext(texts) == "One"
+    await stream.aclose()
+    with pytest.raises(RuntimeError, match="this stream is closed"):
+        await anext(texts)
+    with pytest.raises(RuntimeError, match="this stream was read or closed before"):
+        await stream.collect()
+    assert len(server.requests) == 1
+
+
+@EVERY_WIRE
+async def test_closing_under_another_tasks_reading_ends_it(serve: Serve, provider: str, model: str) -> None:
+    server, well = serve(BrokenStream("stall")), serve()
+    cascade = LLMCascade([server.target(provider, model), well.target()])
+    stream = await cascade.get_response_stream("Hello")
+    reading = asyncio.ensure_future(stream.collect())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    await stream.aclose()
+    with pytest.raises(RuntimeError, match="this stream was closed while it was being read"):
+        await reading
+    await until(lambda: server.pending == 0)
+    assert well.requests == []
+    assert [attempt.outcome for attempt in stream.attempts] == ["cancelled"]
+
+
+async def test_a_stream_is_read_once_in_one_way() -> None:
+    with rehearse(before(*WIRES[0])) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        assert await stream.collect()
+        for read in (stream.events, stream.__aiter__):
+            with pytest.raises(RuntimeError, match="one is read once, in one way; ask again for another"):
+                read()
+        with pytest.raises(RuntimeError, match="read once"):
+            await stream.collect()
+
+
+@pytest.mark.parametrize(("provider", "model"), [WIRES[2], ("mistral", "mistral-small-latest")])
+async def test_connections_are_kept_for_the_next_stream(serve: Serve, provider: str, model: str) -> None:
+    """Where LiteLLM waits for the end of the body: not on OpenAI's wire, on Anthropic's in some versions."""
+    server = serve(Reply("One two three."))
+    cascade = LLMCascade([server.target(provider, model)])
+    for _ in range(3):
+        await (await cascade.get_response_stream("Hello")).collect()
+    assert server.connections == 1
+
+
+async def test_where_nobody_is_left_the_interruption_is_raised_however_it_is_read() -> None:
+    cascade = LLMCascade(WIRES, retry=ONCE)
+    with rehearse(cascade, BrokenStream("cut"), Status(500), BrokenStream("end")) as rehearsal:
+        with pytest.raises(StreamInterruptedError) as caught:
+            await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    tried = [(attempt.provider, type(attempt.error).__name__) for attempt in caught.value.attempts]
+    assert tried == [
+        ("openai", "StreamInterruptedError"),
+        ("anthropic", "ProviderUnavailableError"),
+        ("gemini", "StreamInterruptedError"),
+    ]
+    assert caught.value.partial_content == HALF
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.partial_content, copy.provider, copy.attempts[0].provider) == (HALF, "gemini", "openai")
+
+
+async def test_the_next_ones_error_is_raised_where_it_came_last() -> None:
+    with rehearse(before(*WIRES[0]), BrokenStream("cut"), Status(401)) as rehearsal:
+        with pytest.raises(AuthenticationError) as caught:
+            await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    assert [type(a.error) for a in caught.value.attempts] == [StreamInterruptedError, AuthenticationError]
+
+
+async def test_failover_on_is_asked_about_interruptions_too() -> None:
+    with rehearse(before(*WIRES[0], failover_on=RateLimitError), BrokenStream("cut"), WHOLE) as rehearsal:
+        with pytest.raises(StreamInterruptedError):
+            await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    assert [len(provider.requests) for provider in rehearsal.providers] == [1, 0]
+
+
+async def test_a_broken_stream_is_logged_as_a_failover_without_anybodys_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="majordomo_cascade")
+    with rehearse(before(*WIRES[0]), BrokenStream("error"), WHOLE) as rehearsal:
+        await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    messages = [record.getMessage() for record in caplog.records if record.name == "majordomo_cascade"]
+    line = "openai/gpt-4.1 #1: 529 StreamInterruptedError after 0.00 s"
+    assert messages == [line, f"{line}; failing over to anthropic/claude-sonnet-4-5"]
+
+
+@EVERY_WIRE
+@pytest.mark.parametrize("read", ["plain", "collect", "events"])
+async def test_a_safety_system_that_cuts_an_answer_is_no_outage(provider: str, model: str, read: str) -> None:
+    with rehearse(before(provider, model), Reply("One two", finish_reason="content_filter"), WHOLE) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        readers = {"plain": stream.__aiter__, "events": stream.events}
+        if read == "collect":
+            with pytest.raises(ContentPolicyError) as caught:
+                await stream.collect()
+            error: Exception = caught.value
+        else:
+            shown, error = await read_until_it_raises(readers[read]())
+            assert len(shown) == 2
+    assert isinstance(error, ContentPolicyError)
+    (attempt,) = error.attempts
+    assert (attempt.outcome, attempt.error) == ("rejected", error)
+    assert attempt.cost is not None
+    assert [len(provider.requests) for provider in rehearsal.providers] == [1, 0]
+
+
+@EVERY_WIRE
+async def test_an_answer_cut_by_max_tokens_says_so(provider: str, model: str) -> None:
+    with rehearse(
+        before(provider, model), [Reply("One two", finish_reason="length"), Reply("", "length")]
+    ) as rehearsal:
+        response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+        assert (response.content, response.finish_reason) == ("One two", "length")
+        with pytest.raises(ResponseTruncatedError, match="max_tokens was spent before any text came"):
+            await rehearsal.cascade.get_response_stream("Hello")
+
+
+@EVERY_WIRE
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("rate_limit_error", RateLimitError),
+        ("overloaded_error", ProviderUnavailableError),
+        ("authentication_error", AuthenticationError),
+        ("insufficient_quota", QuotaExceededError),
+        ("invalid_request_error", InvalidRequestError),
+        ("something_new", ProviderUnavailableError),
+    ],
+)
+async def test_an_error_event_is_told_by_the_vendors_code(
+    serve: Serve, provider: str, model: str, code: str, error: type[MajordomoError]
+) -> None:
+    class ErrorEvent:
+        async def perform(self, exchange: Exchange) -> None:
+            await exchange.begin_stream()
+            event = {"error": {"type": code, "code": code, "message": f"no, {exchange.request.headers}"}}
+            await exchange.send_event(event)
+            await exchange.end_stream()
+
+    cascade = LLMCascade([serve(ErrorEvent()).target(provider, model)], retry=ONCE)
+    with pytest.raises(error) as caught:
+        await cascade.get_response_stream("Hello")
+    assert type(caught.value) is error
+    assert str(caught.value).startswith(f"{provider}/{model}: the stream reported {code}: no, ")
+    assert "loopback-key" not in str(caught.value)
+
+
+@EVERY_WIRE
+async def test_what_lies_between_the_lines_is_not_lost(serve: Serve, provider: str, model: str) -> None:
+    """LiteLLM takes a "[DONE]" in a text for the end; httpx takes U+2028 for the end of a line."""
+    text = 'It says "[DONE]" here,\u2028and goes on.'
+
+    class Unescaped:
+        async def perform(self, exchange: Exchange) -> None:
+            await exchange.begin_stream()
+            for event in Reply(text).events(exchange.request):
+                await exchange.send_event(event if isinstance(event, str) else json.dumps(event, ensure_ascii=False))
+            await exchange.end_stream()
+
+    for name, its_model in ((provider, model), ("mistral", "mistral-small-latest"), ("hosted_vllm", "some-model")):
+        stream = await LLMCascade([serve(Unescaped()).target(name, its_model)], retry=ONCE).get_response_stream("Hello")
+        assert (await stream.collect()).content == text
+
+
+@pytest.mark.parametrize("name", ["mistral", "groq", "hosted_vllm", "deepseek", "openrouter", "xai", "together_ai"])
+async def test_other_vendors_streams_are_whole_or_interrupted_too(serve: Serve, name: str) -> None:
+    for behaviour in (*BREAKS[:1], *BREAKS[2:]):
+        server = serve(behaviour, WHOLE)
+        cascade = LLMCascade([server.target(name, "some-model"), server.target(name, "another")], retry=ONCE)
+        response = await (await cascade.get_response_stream("Hello")).collect()
+        assert (response.content, response.model) == (WHOLE.text, "another")
+        assert isinstance(response.attempts[0].error, StreamInterruptedError)
+
+
+def event(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    """A chunk of OpenAI's."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4.1", "choices": [choice]}
+
+
+@dataclass
+class Events:
+    """A stream of any events."""
+
+    events: Sequence[dict[str, Any] | str]
+
+    async def perform(self, exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        for event in self.events:
+            await exchange.send_event(event)
+        await exchange.end_stream()
+
+
+async def test_an_answer_of_tool_calls_is_whole(serve: Serve) -> None:
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": ""}}
+    more = {"index": 0, "function": {"arguments": '{"word": "cascade"}'}}
+    server = serve(
+        Events([event({"tool_calls": [call]}), event({"tool_calls": [more]}), event({}, "tool_calls"), "[DONE]"])
+    )
+    response = await (await LLMCascade([server.target()]).get_response_stream("Hello")).collect()
+    assert (response.content, response.finish_reason) == ("", "tool_calls")
+    assert response.raw.choices[0].message.tool_calls[0].function.arguments == '{"word": "cascade"}'
+
+
+async def test_thoughts_alone_are_not_shown_so_the_next_one_begins_unseen(serve: Serve) -> None:
+    thinking = serve(Events([event({"reasoning_content": "Let me think."})]))
+    cascade = LLMCascade([thinking.target("deepseek", "deepseek-reasoner"), serve(WHOLE).target()], retry=ONCE)
+    stream = await cascade.get_response_stream("Hello")
+    assert stream.provider == "deepseek"
+    assert "".join([text async for text in stream]) == WHOLE.text
+    assert (stream.provider, len(stream.attempts)) == ("openai", 2)
+
+
+async def test_only_thoughts_and_then_a_regular_end_is_no_answer(serve: Serve) -> None:
+    thinking = serve(Events([event({"reasoning_content": "Let me think."}), event({}, "stop"), "[DONE]"]))
+    cascade = LLMCascade([thinking.target("deepseek", "deepseek-reasoner"), serve(WHOLE).target()], retry=ONCE)
+    assert (await (await cascade.get_response_stream("Hello")).collect()).content == WHOLE.text
+
+
+async def test_a_refusal_in_a_stream_is_one(serve: Serve) -> None:
+    server = serve(Events([event({"refusal": "I won't."}), event({}, "stop"), "[DONE]"]))
+    with pytest.raises((ContentPolicyError, InvalidResponseError)):
+        await (await LLMCascade([server.target()], retry=ONCE).get_response_stream("Hello")).collect()
+
+
+async def test_a_prompt_that_gemini_blocks(serve: Serve) -> None:
+    server = serve(Events([{"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}}]))
+    with pytest.raises(ContentPolicyError):
+        await LLMCascade([server.target(*WIRES[2])], retry=ONCE).get_response_stream("Hello")
+
+
+async def test_what_litellm_can_not_put_together_breaks_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = litellm.stream_chunk_builder
+
+    def broken(chunks: Any, **others: Any) -> Any:
+        if not others:  # LiteLLM uses it for its own logs, too
+            raise RuntimeError("no")
+        return build(chunks, **others)
+
+    cascade = LLMCascade([serve(WHOLE).target()])
+    stream = await cascade.get_response_stream("Hello")
+    monkeypatch.setattr(litellm, "stream_chunk_builder", broken)
+    response = await stream.collect()
+    assert (response.content, response.finish_reason) == (WHOLE.text, "stop")
+
+
+async def test_litellm_is_handed_a_timeout_that_does_not_cut_a_stall_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Any] = []
+    acompletion = litellm.acompletion
+
+    async def patched(**sent: Any) -> Any:
+        handed.append(sent["timeout"])
+        return await acompletion(**{**sent, "mock_response": "Hi"})
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    cascade = LLMCascade(["openai/gpt-4.1"], timeout=10, stall_timeout=40)
+    given: list[dict[str, Any]] = [{}, {"timeout": 50}, {"stall_timeout": None}, {"timeout": None}]
+    for times in given:
+        await (await cascade.get_response_stream("Hello", **times)).collect()
+    assert handed == [40, 50, 86_400, 86_400]
+
+
+async def test_mocked_streams_are_whole() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"])
+    stream = await cascade.get_response_stream("Hello", mock_response="It is a mock.")
+    response = await stream.collect()
+    assert (response.content, response.provider, response.finish_reason) == ("It is a mock.", "openai", "stop")
+    with pytest.raises(RateLimitError):
+        await LLMCascade(["openai/gpt-4.1"], retry=ONCE).get_response_stream(
+            "Hello", mock_response=litellm.RateLimitError("x", "openai", "gpt-4.1")
+        )
+
+
+async def test_a_patched_litellm_may_stream_from_a_generator_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def words(finish_reason: str | None) -> AsyncIterator[Any]:
+        for content, reason in (("Hello", None), (" there", None), (None, finish_reason)):
+            choice: Any = {"index": 0, "delta": {"content": content}, "finish_reason": reason}
+            yield litellm.ModelResponseStream(choices=[choice])
+
+    reasons = ["stop", None]
+
+    async def patched(**_: Any) -> Any:
+        return words(reasons.pop(0))
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    cascade = LLMCascade(["openai/gpt-4.1"], retry=ONCE)
+    response = await (await cascade.get_response_stream("Hello")).collect()
+    assert (response.content, response.finish_reason) == ("Hello there", "stop")
+    with pytest.raises(StreamInterruptedError, match="ended without a finish reason"):
+        await (await cascade.get_response_stream("Hello")).collect()
+
+
+@EVERY_WIRE
+async def test_the_drop_in_streams_litellms_own_chunks(provider: str, model: str) -> None:
+    with rehearse(before(provider, model), Status(503), Reply("One two three.")) as rehearsal:
+        chunks = await rehearsal.cascade.acompletion([{"role": "user", "content": "Hello"}], stream=True)
+        received = [chunk async for chunk in chunks]
+    assert {type(chunk) for chunk in received} == {litellm.ModelResponseStream}
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in received) == "One two three."
+    assert [chunk.choices[0].finish_reason for chunk in received if chunk.choices[0].finish_reason] == ["stop"]
+    assert not any(getattr(chunk, "usage", None) for chunk in received)
+
+
+@EVERY_WIRE
+async def test_the_drop_in_gives_the_usage_where_it_is_asked_for(provider: str, model: str) -> None:
+    seen: list[Attempt] = []
+    with rehearse(before(provider, model, on_attempt=seen.append), WHOLE) as rehearsal:
+        for options in ({"include_usage": True}, {"include_usage": False}):
+            chunks = await rehearsal.cascade.acompletion(
+                [{"role": "user", "content": "Hello"}], stream=True, stream_options=options
+            )
+            usages = [u.total_tokens async for chunk in chunks if (u := getattr(chunk, "usage", None))]
+            assert usages == [15] * options["include_usage"]
+    assert [attempt.outcome for attempt in seen] == ["ok", "ok"]
+
+
+@EVERY_WIRE
+@EVERY_BREAK
+async def test_the_drop_in_raises_where_it_breaks(provider: str, model: str, behaviour: Behaviour) -> None:
+    with rehearse(before(provider, model), behaviour, WHOLE) as rehearsal:
+        chunks = await rehearsal.cascade.acompletion([{"role": "user", "content": "Hello"}], stream=True)
+        received, error = await read_until_it_raises(chunks)
+    assert isinstance(error, StreamInterruptedError)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in received) == HALF == error.partial_content
+    assert not any(chunk.choices[0].finish_reason for chunk in received)
+    assert len(error.attempts) == 1
+
+
+@EVERY_WIRE
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_the_drop_in_is_closed_early_too(serve: Serve, provider: str, model: str, *, dropped: bool) -> None:
+    seen: list[Attempt] = []
+    server = serve(BrokenStream("stall"))
+    cascade = LLMCascade([server.target(provider, model)], on_attempt=seen.append)
+    chunks = await cascade.acompletion([{"role": "user", "content": "Hello"}], stream=True)
+    assert await anext(chunks)
+    if not dropped:
+        await chunks.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await anext(chunks)
+    del chunks
+    await until(lambda: server.pending == 0)
+    assert [attempt.outcome for attempt in seen] == ["cancelled"]
+
+
+@pytest.mark.parametrize("name", ["first_token_timeout", "stall_timeout"])
+async def test_what_is_only_for_streams_is_refused_elsewhere(name: str) -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"])
+    for wrong in (0, "5", True):
+        given: dict[str, Any] = {name: wrong}
+        with pytest.raises(InvalidRequestError, match=f"{name} must be a positive number of seconds"):
+            await cascade.get_response_stream("Hello", **given)
+        with pytest.raises(ConfigurationError, match=f"{name} must be a positive number of seconds"):
+            LLMCascade(["openai/gpt-4.1"], **given)
+    given = {name: 5.0}
+    with pytest.raises(InvalidRequestError, match=f"'{name}' is an option of LLMCascade or an argument of get_resp"):
+        await cascade.get_response("Hello", **given)
+    with pytest.raises(InvalidRequestError, match="stream=True: use get_response_stream"):
+        await cascade.get_response("Hello", stream=True)
