@@ -364,6 +364,10 @@ class BrokenStream:
         if self.fault == "cut":
             exchange.writer.close()
         elif self.fault in ("stall", "unclosed"):
+            if self.fault == "unclosed":
+                await asyncio.sleep(
+                    0.05
+                )  # for Anthropic, LiteLLM puts the answer together in a thread before it reads on
             await exchange.stay_silent()
         else:
             await exchange.end_stream()

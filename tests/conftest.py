@@ -68,35 +68,58 @@ async def until(condition: Callable[[], object]) -> None:
     raise AssertionError("it never came to pass")
 
 
-class Steps:
-    """A behaviour that answers a stream event by event, each only when the test says so."""
+class Permission:
+    """What a behaviour, in the provider's thread, waits for, and a test gives."""
+
+    def __init__(self) -> None:
+        self._given = 0
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def give(self, times: int = 1) -> None:
+        """Let whoever waits go on."""
+        self._given += times
+        for loop, event in self._waiting:
+            loop.call_soon_threadsafe(event.set)
+
+    async def wait(self, exchange: Exchange, number: int = 1) -> bool:
+        """Wait until it was given so many times; False if the caller went away before."""
+        event, gone = asyncio.Event(), asyncio.ensure_future(exchange.reader.read())
+        self._waiting.append((asyncio.get_running_loop(), event))
+        while self._given < number and not gone.done():
+            event.clear()
+            given = asyncio.ensure_future(event.wait())
+            await asyncio.wait((given, gone), return_when=asyncio.FIRST_COMPLETED)
+            given.cancel()
+        return gone.cancel()
+
+
+class Steps(Permission):
+    """A behaviour that answers a stream event by event, each only when the test gives leave; ``sent`` lists them."""
 
     def __init__(self, reply: Reply) -> None:
+        super().__init__()
         self.reply = reply
         self.sent: list[Any] = []
-        self._allowed = 0
-        self._may_go_on: asyncio.Event | None = None
 
     async def perform(self, exchange: Exchange) -> None:
         """Send the next event with each permission; then end."""
-        self._may_go_on, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        gone = asyncio.ensure_future(exchange.reader.read())
         await exchange.begin_stream()
-        for number, event in enumerate(self.reply.events(exchange.request)):
-            while number >= self._allowed:
-                self._may_go_on.clear()
-                going_on = asyncio.ensure_future(self._may_go_on.wait())
-                await asyncio.wait((going_on, gone), return_when=asyncio.FIRST_COMPLETED)
-                going_on.cancel()
-                if gone.done():
-                    return
+        for event in self.reply.events(exchange.request):
+            if not await self.wait(exchange, len(self.sent) + 1):
+                return
             self.sent.append(event)
             await exchange.send_event(event)
-        gone.cancel()
         await exchange.end_stream()
 
-    def allow(self, events: int) -> None:
-        """Let so many more events go."""
-        self._allowed += events
-        if self._may_go_on is not None:
-            self._loop.call_soon_threadsafe(self._may_go_on.set)
+
+class Gate(Permission):
+    """A behaviour that waits, with its request on record, for the test's leave."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        super().__init__()
+        self.behaviour = behaviour
+
+    async def perform(self, exchange: Exchange) -> None:
+        """Wait, then act."""
+        if await self.wait(exchange):
+            await self.behaviour.perform(exchange)

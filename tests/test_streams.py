@@ -252,13 +252,21 @@ async def test_a_deadline_ends_a_stream_too(provider: str, model: str) -> None:
 
 
 @EVERY_WIRE
-async def test_without_a_last_event_a_stream_is_finished_promptly_with_its_usage(provider: str, model: str) -> None:
-    with rehearse(before(provider, model), BrokenStream("unclosed")) as rehearsal:
-        response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
-        assert response.content == f"{HALF} an answer."
-        assert (response.provider, response.finish_reason, response.usage.total_tokens) == (provider, "stop", 15)
-        assert rehearsal.clock.now() == 1
-        await until(lambda: rehearsal.providers[0].pending == 0)
+async def test_without_a_last_event_a_stream_is_finished_with_its_usage(
+    serve: Serve, provider: str, model: str
+) -> None:
+    server = serve(BrokenStream("unclosed"))
+    cascade = LLMCascade([server.target(provider, model)], stall_timeout=None, timeout=None)
+    response = await (await cascade.get_response_stream("Hello")).collect()
+    assert response.content == f"{HALF} an answer."
+    assert (response.finish_reason, response.usage.total_tokens, len(response.attempts)) == ("stop", 15, 1)
+    await until(lambda: server.pending == 0)
+
+
+async def test_without_a_last_event_a_stream_is_finished_promptly() -> None:
+    with rehearse(before(*WIRES[0]), BrokenStream("unclosed")) as rehearsal:
+        assert (await (await rehearsal.cascade.get_response_stream("Hello")).collect()).provider == "openai"
+    assert rehearsal.clock.now() == 1
 
 
 @EVERY_WIRE
@@ -291,13 +299,13 @@ async def test_a_token_is_in_the_callers_hands_when_it_is_on_the_wire(serve: Ser
     steps = Steps(Reply("One two three four."))
     cascade = LLMCascade([serve(steps).target(provider, model)])
     lead = {"openai": 1, "anthropic": 2, "gemini": 0}[provider]  # events before the first word
-    steps.allow(lead + 1)
+    steps.give(lead + 1)
     async with await cascade.get_response_stream("Hello") as stream:
         words: list[str] = []
         async for text in stream:
             words.append(text)
             assert len(steps.sent) == lead + len(words)
-            steps.allow(1 if len(words) < 4 else 10)
+            steps.give(1 if len(words) < 4 else 10)
     assert words == ["One", " two", " three", " four."]
 
 
