@@ -1,4 +1,4 @@
-"""An outage, rehearsed: the first provider is overloaded, the second rate-limited, the third answers.
+"""Outages, rehearsed: one overloaded provider and one that limits its rate, a stream that is cut, a breaker at work.
 
 Runs on an embedded loopback provider: real requests over a real socket, no keys, no network. Where a .env file (or the
 environment) holds keys, the same question then goes to the real providers.
@@ -9,8 +9,17 @@ import logging
 import os
 import sys
 
-from majordomo_cascade import Attempt, LLMCascade, ProviderError, RetryPolicy, Target
-from majordomo_cascade.testing import LoopbackProvider, Reply, Status
+from majordomo_cascade import (
+    Attempt,
+    CircuitBreaker,
+    LLMCascade,
+    ProviderError,
+    RetryPolicy,
+    StreamRestarted,
+    Target,
+    TextDelta,
+)
+from majordomo_cascade.testing import BrokenStream, LoopbackProvider, Reply, Status
 
 QUESTION = "What does a majordomo do?"
 
@@ -67,6 +76,44 @@ async def rehearsal() -> None:
                 print(f"    {note}")
 
 
+async def cut_stream() -> None:
+    print("\nA stream that is cut in the middle, and is still served whole:\n")
+    with (
+        LoopbackProvider(BrokenStream("cut", "A majordomo is the person who")) as anthropic,
+        LoopbackProvider(Reply("A majordomo runs the house, whoever is out.")) as openai,
+    ):
+        cascade = LLMCascade([anthropic.target("anthropic", "claude-sonnet-4-5"), openai.target("openai", "gpt-4.1")])
+        async with await cascade.get_response_stream(QUESTION) as stream:
+            print(f"  {stream.provider}: ", end="")
+            async for event in stream.events():
+                match event:
+                    case TextDelta(text):
+                        print(text, end="")
+                    case StreamRestarted(error, provider, _):
+                        print(f" … {type(error).__name__}, begins again\n  {provider}: ", end="")
+            print(f"\n  {stream.finish_reason}, ${stream.cost:.6f}")
+
+
+async def breaker() -> None:
+    print("\nA breaker that opens after three failed calls, and closes at the first probe that is answered:\n")
+    with (
+        LoopbackProvider(*[Status(503)] * 3, Reply("I am back.")) as anthropic,
+        LoopbackProvider(Reply("Here to help.")) as openai,
+    ):
+        cascade = LLMCascade(
+            [anthropic.target("anthropic", "claude-sonnet-4-5"), openai.target("openai", "gpt-4.1")],
+            retry=RetryPolicy(attempts=1),
+            breaker=CircuitBreaker(cooldown=0.5),
+        )
+        for call in range(1, 7):
+            if call == 6:
+                await asyncio.sleep(0.5)
+            response = await cascade.get_response(QUESTION)
+            asked = " then ".join(attempt.provider for attempt in response.attempts)
+            state = cascade.health[0].state
+            print(f"  call {call}: asked {asked:<21} {response.content:<14} anthropic is {state}")
+
+
 async def real() -> None:
     providers: list[Target | str] = [target for variable, target in REAL.items() if os.environ.get(variable)]
     if providers:
@@ -87,4 +134,7 @@ if __name__ == "__main__":
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # LiteLLM's price list as installed, no network
     logging.basicConfig(stream=sys.stdout, format="  [%(name)s %(levelname)s] %(message)s")
     asyncio.run(rehearsal())
+    logging.getLogger("majordomo_cascade").setLevel(logging.ERROR)
+    asyncio.run(cut_stream())
+    asyncio.run(breaker())
     asyncio.run(real())

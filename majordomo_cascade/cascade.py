@@ -20,7 +20,7 @@ from .health import Breaker, CircuitBreaker, TargetHealth
 from .request import Message, build_messages, check_messages, check_params, fresh
 from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse
 from .retry import RetryPolicy
-from .settings import seconds
+from .settings import Settings, seconds
 from .streaming import ChunkStream, LLMStreamResponse, Source, begun
 from .structured import Abilities, Form, JSONForm, SchemaForm
 from .target import Target
@@ -123,9 +123,10 @@ class LLMCascade:
     def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **options: Any) -> LLMCascade:
         """A cascade from ``MAJORDOMO_…`` variables, read from the environment and from a dotenv file.
 
-        ``MAJORDOMO_PROVIDERS=anthropic/claude-sonnet-4-5,openai/gpt-4.1`` is needed. ``MAJORDOMO_TIMEOUT`` and
-        ``MAJORDOMO_DEADLINE`` are seconds or "none"; ``MAJORDOMO_RETRY_ATTEMPTS``, ``_BASE``, ``_FACTOR``,
-        ``_MAX_WAIT`` and ``_MAX_RETRY_AFTER`` are RetryPolicy's. The file's variables, keys included, are put into the
+        ``MAJORDOMO_PROVIDERS=anthropic/claude-sonnet-4-5,openai/gpt-4.1`` is needed. ``MAJORDOMO_TIMEOUT``,
+        ``_FIRST_TOKEN_TIMEOUT``, ``_STALL_TIMEOUT``, ``_DEADLINE`` and ``_HEDGE_AFTER`` are seconds or "none";
+        ``MAJORDOMO_RETRY_ATTEMPTS`` and its like are RetryPolicy's, ``MAJORDOMO_BREAKER_FAILURES`` and its like
+        CircuitBreaker's; all of them stand in ``.env.example``. The file's variables, keys included, are put into the
         environment, where LiteLLM finds them; those that are set already win. ``options`` are LLMCascade's own
         arguments, and win over both.
 
@@ -477,26 +478,34 @@ def _load_env_file(env_file: str | os.PathLike[str] | None) -> None:
     load_dotenv(env_file, override=False)
 
 
+#: The times that an environment variable can set, and the groups of settings that begin with a name of their own.
+TIMES = ("TIMEOUT", "FIRST_TOKEN_TIMEOUT", "STALL_TIMEOUT", "DEADLINE", "HEDGE_AFTER")
+GROUPS: dict[str, type[Settings]] = {"RETRY": RetryPolicy, "BREAKER": CircuitBreaker}
+
+
 def _options_from(environ: Mapping[str, str]) -> dict[str, Any]:
     """LLMCascade's arguments from ``MAJORDOMO_…`` variables."""
     ours = (
         (name.removeprefix("MAJORDOMO_"), value) for name, value in environ.items() if name.startswith("MAJORDOMO_")
     )
     given = {name: value for name, value in ours if value.strip()}
-    retry = {f"RETRY_{name.upper()}": name for name in RetryPolicy.model_fields}
-    if unknown := given.keys() - {"PROVIDERS", "TIMEOUT", "DEADLINE"} - retry.keys():
+    grouped = {f"{group}_{name.upper()}": (group, name) for group, kind in GROUPS.items() for name in kind.model_fields}
+    if unknown := given.keys() - {"PROVIDERS", *TIMES} - grouped.keys():
         raise ConfigurationError(
-            f"MAJORDOMO_{min(unknown)} is not a setting; expected MAJORDOMO_PROVIDERS, _TIMEOUT, _DEADLINE, "
-            + ", ".join(f"_{name}" for name in retry)
+            f"MAJORDOMO_{min(unknown)} is not a setting; expected MAJORDOMO_"
+            + ", _".join(("PROVIDERS", *TIMES, *grouped))
         )
     providers = (entry.strip() for entry in given.get("PROVIDERS", "").split(","))
     options: dict[str, Any] = {"providers": [entry for entry in providers if entry]}
-    for name in given.keys() & {"TIMEOUT", "DEADLINE"}:
+    for name in given.keys() & TIMES:
         limit = None if given[name].strip().lower() == "none" else _number(name, given[name])
         options[name.lower()] = seconds(f"MAJORDOMO_{name}", limit, ConfigurationError)
-    policy: dict[str, Any] = {retry[name]: _number(name, given[name]) for name in given.keys() & retry.keys()}
-    if policy:
-        options["retry"] = RetryPolicy(**policy)
+    for group, kind in GROUPS.items():
+        fields = {
+            field: _number(name, given[name]) for name, (of, field) in grouped.items() if of == group and name in given
+        }
+        if fields:
+            options[group.lower()] = kind(**fields)
     return options
 
 

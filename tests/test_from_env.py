@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from majordomo_cascade import ConfigurationError, LLMCascade, RetryPolicy
+from majordomo_cascade import CircuitBreaker, ConfigurationError, LLMCascade, RetryPolicy
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,13 @@ def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     for name, value in {
         "PROVIDERS": "anthropic/claude-sonnet-4-5, openai/gpt-4.1,",
         "TIMEOUT": "30",
+        "FIRST_TOKEN_TIMEOUT": "5",
+        "STALL_TIMEOUT": "20",
         "DEADLINE": "none",
+        "HEDGE_AFTER": "1.5",
+        "BREAKER_FAILURES": "5",
+        "BREAKER_COOLDOWN": "7.5",
+        "BREAKER_MAX_COOLDOWN": "60",
         "RETRY_ATTEMPTS": "5",
         "RETRY_BASE": "0.25",
         "RETRY_FACTOR": "3",
@@ -36,7 +42,9 @@ def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(f"MAJORDOMO_{name}", value)
     cascade = LLMCascade.from_env()
     assert repr(cascade) == "LLMCascade(['anthropic/claude-sonnet-4-5', 'openai/gpt-4.1'])"
-    assert (cascade._config["timeout"], cascade._config["deadline"]) == (30.0, None)
+    times = ("timeout", "first_token_timeout", "stall_timeout", "deadline", "hedge_after")
+    assert [cascade._config[name] for name in times] == [30.0, 5.0, 20.0, None, 1.5]
+    assert cascade._config["breaker"] == CircuitBreaker(failures=5, cooldown=7.5, max_cooldown=60)
     assert cascade._config["retry"] == RetryPolicy(attempts=5, base=0.25, factor=3, max_wait=8, max_retry_after=60)
 
 

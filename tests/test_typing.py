@@ -6,7 +6,19 @@ from typing import Any, assert_type
 
 from pydantic import BaseModel
 
-from majordomo_cascade import Attempt, LLMCascade, LLMJSONResponse, LLMResponse, LLMStructuredResponse, Target, Usage
+from majordomo_cascade import (
+    Attempt,
+    LLMCascade,
+    LLMJSONResponse,
+    LLMResponse,
+    LLMStreamResponse,
+    LLMStructuredResponse,
+    StreamRestarted,
+    Target,
+    TargetHealth,
+    TextDelta,
+    Usage,
+)
 
 
 class City(BaseModel):
@@ -31,3 +43,18 @@ async def test_types() -> None:
     assert_type(cities.content, list[City])
     union = await cascade.get_structured_json_response(City | int, "Hello", mock_response='{"value": 5}')
     assert_type(union.content, City | int)
+    assert_type(cascade.health, tuple[TargetHealth, ...])
+
+
+async def test_types_of_streams() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"], mock_response="x")
+    stream = await cascade.get_response_stream("Hello")
+    assert_type(stream, LLMStreamResponse)
+    async for text in stream:
+        assert_type(text, str)
+    assert_type(stream.usage, Usage | None)
+    assert_type(stream.cost, float | None)
+    async for event in (await cascade.get_response_stream("Hello")).events():
+        assert_type(event, TextDelta | StreamRestarted)
+    async with await cascade.get_response_stream("Hello") as stream:
+        assert_type(await stream.collect(), LLMResponse)
