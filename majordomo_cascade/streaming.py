@@ -63,6 +63,7 @@ class Source:
         self.completion: Completion | None = None
         """The whole answer, once it has ended."""
         self._is_open = True
+        self._is_closed = False
 
     async def next(self) -> Any:
         """The next chunk, None behind the last one of a whole answer; the attempt is on record then.
@@ -75,7 +76,7 @@ class Source:
         """
         if self.completion is not None:
             return None
-        if not self._is_open:
+        if self._is_closed:
             raise RuntimeError("this stream is closed")
         completion = None
         try:
@@ -89,7 +90,7 @@ class Source:
             await self.aclose()
             raise
         except Exception as error:
-            if not self._is_open:
+            if self._is_closed:
                 raise RuntimeError("this stream was closed while it was being read") from None
             problem = self._interruption(error) if isinstance(error, ProviderError) else error
         else:
@@ -111,9 +112,13 @@ class Source:
         self.call.move_on(self.turn, error)
         self.turn = await self.call.serve()
         self._is_open = True
+        if self._is_closed:  # in the meantime, by another task
+            await self.aclose()
+            raise RuntimeError("this stream was closed while it was being read")
 
     async def aclose(self) -> None:
         """Close the wire. Nothing is sent after it."""
+        self._is_closed = True
         if self._is_open:
             await self._end("cancelled")
 

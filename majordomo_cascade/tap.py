@@ -19,6 +19,9 @@ LAST_WORDS = 1.0
 PLACES = ("choices", "candidates", "delta")
 NAMES = ("finish_reason", "finishReason", "stop_reason")
 
+#: How the types of Anthropic's events begin.
+ANTHROPIC = ("message_", "content_block_")
+
 #: How a line of server-sent events begins (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 FIELDS = ("data:", "event:", "id:", "retry:", ":")
 
@@ -31,7 +34,7 @@ class Tap:
 
     def __init__(self, source: Any, time_limit: Callable[[float | None], Timeout]) -> None:
         self.can_tell = False
-        """Whether anything came in a format that is read here: OpenAI's chunks, or JSON in server-sent events."""
+        """Whether anything came in a format that is known here: OpenAI's, Anthropic's or Gemini's."""
         self.is_finished = False
         """Whether the vendor gave a finish reason."""
         self.is_broken = False
@@ -121,7 +124,7 @@ class Tap:
         return True
 
     def _look(self, event: Any) -> None:
-        self.can_tell = True
+        self.can_tell = self.can_tell or _is_known(event)
         self.is_finished = self.is_finished or _is_finish(event)
 
 
@@ -146,6 +149,13 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _is_known(event: Any) -> bool:
+    """Whether an event is of a format in which finish reasons are found."""
+    if isinstance(event, dict):
+        return "choices" in event or "candidates" in event or str(event.get("type")).startswith(ANTHROPIC)
+    return hasattr(event, "choices")
 
 
 def _is_finish(event: Any) -> bool:

@@ -85,6 +85,7 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 async def check(rehearsal: Rehearsal, ask: Coroutine[Any, Any, Any], expected: tuple[list[int], bool]) -> None:
     asked, is_served = expected
     raised: ProviderError | None = None
+    response: Any = None
     attempts: tuple[Attempt, ...]
     try:
         response = await ask
@@ -93,7 +94,7 @@ async def check(rehearsal: Rehearsal, ask: Coroutine[Any, Any, Any], expected: t
         raised, attempts = error, error.attempts
     assert is_served == (raised is None)
     assert attempts[-1].error is raised
-    if raised is None:
+    if response is not None:
         assert response.content == "an answer"
         assert (response.provider, response.failed_over) == (WIRES[len(asked) - 1][0], len(asked) > 1)
         assert attempts[-1].outcome == "ok"

@@ -12,7 +12,7 @@ from typing import Any
 
 import litellm
 import pytest
-from conftest import WIRES, Serve, Steps, until
+from conftest import WIRES, Gate, Serve, Steps, until
 
 from majordomo_cascade import (
     Attempt,
@@ -400,6 +400,33 @@ async def test_closing_under_another_tasks_reading_ends_it(serve: Serve, provide
     assert [attempt.outcome for attempt in stream.attempts] == ["cancelled"]
 
 
+async def test_closing_while_the_next_one_is_asked_ends_it_too() -> None:
+    gate = Gate(WHOLE)
+    with rehearse(before(*WIRES[0]), BrokenStream("cut"), gate) as rehearsal:
+        stream = await rehearsal.cascade.get_response_stream("Hello")
+        reading = asyncio.ensure_future(stream.collect())
+        await until(lambda: rehearsal.providers[1].requests)
+        await stream.aclose()
+        gate.give()
+        with pytest.raises(RuntimeError, match="this stream was closed while it was being read"):
+            await reading
+        await until(lambda: not rehearsal.providers[1].pending)
+    assert [attempt.outcome for attempt in stream.attempts] == ["failed", "cancelled"]
+
+
+def test_streams_work_in_one_event_loop_after_another(serve: Serve) -> None:
+    for provider, model in WIRES:
+        cascade = LLMCascade([serve(BrokenStream("cut")).target(provider, model), serve(WHOLE).target(provider, model)])
+
+        async def ask(cascade: LLMCascade = cascade) -> str:
+            try:
+                return (await (await cascade.get_response_stream("Hello")).collect()).content
+            finally:
+                await litellm.close_litellm_async_clients()
+
+        assert [asyncio.run(ask()) for _ in range(3)] == [WHOLE.text] * 3
+
+
 async def test_a_stream_is_read_once_in_one_way() -> None:
     with rehearse(before(*WIRES[0])) as rehearsal:
         stream = await rehearsal.cascade.get_response_stream("Hello")
@@ -546,6 +573,18 @@ async def test_other_vendors_streams_are_whole_or_interrupted_too(serve: Serve, 
         response = await (await cascade.get_response_stream("Hello")).collect()
         assert (response.content, response.model) == (WHOLE.text, "another")
         assert isinstance(response.attempts[0].error, StreamInterruptedError)
+
+
+@pytest.mark.parametrize(
+    ("name", "its_model"), [*WIRES, ("mistral", "mistral-small-latest"), ("groq", "some-model"), ("xai", "some-model")]
+)
+async def test_the_wire_can_be_seen_under_litellm(serve: Serve, name: str, its_model: str) -> None:
+    """By attributes that LiteLLM does not document; where they go, its "stop" would be all that is known."""
+    stream = await LLMCascade([serve().target(name, its_model)]).get_response_stream("Hello")
+    (tap,) = stream._source.turn.answer.value._taps
+    assert (tap.can_tell, tap.is_finished) == (True, False)
+    await stream.collect()
+    assert tap.is_finished
 
 
 def event(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
