@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import pickle
@@ -32,6 +33,9 @@ T = TypeVar("T")
 
 #: Parameters that lead to the real providers, which no rehearsal may reach.
 WAYS_OUT = ("api_base", "api_key", "client", "extra_headers", "headers")
+
+#: Seconds that are left to a vendor to name the usage, and end, once it has given the finish reason.
+LAST_WORDS = 1.0
 
 Entry = Target | str | tuple[str, str]
 FailoverRule = type[BaseException] | tuple[type[BaseException], ...] | Callable[[MajordomoError], bool]
@@ -362,10 +366,13 @@ class LLMCascade:
         """The path of all ways to ask for a stream."""
         silence = limits.stall_timeout or NO_LIMIT  # LiteLLM's timeout is for each read
 
+        def last_words() -> asyncio.Timeout:
+            return self._rules.clock.timeout(min(LAST_WORDS, silence / 2, call.remaining() / 2))
+
         async def ask(endpoint: Endpoint) -> Answer[Chunks]:
             timeout = endpoint.timeout if limits.timeout is ... else limits.timeout
             sent = {**params, "timeout": max(timeout or NO_LIMIT, silence)}
-            return await begun(endpoint, await endpoint.stream(messages, sent, self._rules.clock.timeout))
+            return await begun(endpoint, await endpoint.stream(messages, sent, last_words))
 
         call = Call(self._rules, self._endpoints, limits, ask)
         return Source(call, await call.serve())

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from .tap import Tap
 
-#: Makes a scope that is cancelled after so many seconds, None for never.
-TimeLimit = Callable[[float | None], Timeout]
+#: Makes the time limit for what comes behind the finish reason.
+LastWords = Callable[[], Timeout]
 
 #: What a model says besides text.
 OTHER_CONTENT = ("tool_calls", "function_call", "reasoning_content", "thinking_blocks", "images", "audio", "refusal")
@@ -35,7 +35,7 @@ class NotWholeError(ValueError):
 class Chunks:
     """What ``litellm.acompletion(stream=True)`` gave back; what it raises is this package's."""
 
-    def __init__(self, raw: Any, translate: Translate, time_limit: TimeLimit, *, shows_usage: bool) -> None:
+    def __init__(self, raw: Any, translate: Translate, last_words: LastWords, *, shows_usage: bool) -> None:
         self.shows_usage = shows_usage
         """Whether the caller asked for the extra chunk with the usage."""
         self.received: list[Any] = []
@@ -43,7 +43,7 @@ class Chunks:
         self._translate = translate
         self.is_cached = getattr(raw, "custom_llm_provider", None) == "cached_response"
         self._has_wire = not (self.is_cached or _is_mock(raw))
-        self._taps = _tap(raw, time_limit)
+        self._taps = _tap(raw, last_words)
         self._ahead: deque[Any] = deque()
         self._items = _read(raw, self._taps)
 
@@ -55,6 +55,8 @@ class Chunks:
     @property
     def finish_reason(self) -> str | None:
         """Why the model stopped, None so far."""
+        if self._has_choices():  # LiteLLM takes the end of any of them for the first one's
+            return self._taps[0].reasons.get(0)
         return next(filter(None, map(_finish_reason, reversed(self.received))), None)
 
     async def begin(self) -> bool:
@@ -88,7 +90,7 @@ class Chunks:
             chunk = await anext(self._items, None)
             if chunk is not None:
                 self.received.append(chunk)
-            if chunk is None or _finish_reason(chunk):
+            if chunk is None or (_finish_reason(chunk) and not self._has_choices()):
                 self._check_whole()
         except Exception as error:
             reported = self._taps[0].error if self._taps else None
@@ -101,20 +103,23 @@ class Chunks:
         finally:
             del problem
 
+    def _has_choices(self) -> bool:
+        """Whether the vendor gives several answers at once (``n=2``)."""
+        return bool(self._taps) and len(self._taps[0].reasons) > 1
+
     def _check_whole(self) -> None:
         """Tell a whole answer from one that only ended: LiteLLM says "stop" in either case."""
         tap = self._taps[0] if self._taps else None
-        if tap is not None and tap.is_broken:
-            raise NotWholeError("it sent what can't be read")
-        if not self._is_finished(tap):
-            raise NotWholeError("it ended without a finish reason")
-
-    def _is_finished(self, tap: Tap | None) -> bool:
+        if tap is not None and tap.problem:
+            raise NotWholeError(tap.problem)
         if tap is not None and tap.can_tell:
-            return tap.is_finished
-        names = ("received_finish_reason", "intermittent_finish_reason")
-        reasons = [getattr(self._raw, name) for name in names if hasattr(self._raw, name)]
-        return not self._has_wire or any(reasons or (self.finish_reason,))
+            is_finished = tap.is_finished
+        else:
+            names = ("received_finish_reason", "intermittent_finish_reason")
+            reasons = [getattr(self._raw, name) for name in names if hasattr(self._raw, name)]
+            is_finished = not self._has_wire or any(reasons or (self.finish_reason,))
+        if not is_finished:
+            raise NotWholeError("it ended without a finish reason")
 
 
 async def _read(raw: Any, taps: list[Tap]) -> AsyncGenerator[Any, None]:
@@ -134,16 +139,16 @@ async def _close(raw: Any, taps: list[Tap]) -> None:
                 await stream.aclose()
 
 
-def _tap(raw: Any, time_limit: TimeLimit) -> list[Tap]:
+def _tap(raw: Any, last_words: LastWords) -> list[Tap]:
     """Look at what reaches LiteLLM's stream: at once, or once the vendor is asked. Empty where it can't be seen."""
     taps: list[Tap] = []
 
     def tapped(stream: Any) -> Any:
         lines = getattr(stream, "streaming_response", None)
         if hasattr(lines, "__aiter__"):  # httpx's lines: Anthropic, Gemini, Mistral, Groq, vLLM …
-            stream.streaming_response = tap = Tap(lines, time_limit)
+            stream.streaming_response = tap = Tap(lines, last_words)
         elif type(stream).__module__.partition(".")[0] == "openai":
-            stream = tap = Tap(stream, time_limit)
+            stream = tap = Tap(stream, last_words)
         else:
             return stream
         taps.append(tap)
@@ -182,11 +187,15 @@ def is_usage_only(chunk: Any) -> bool:
     return getattr(chunk, "usage", None) is not None and not has_content(chunk) and not _finish_reason(chunk)
 
 
-def _delta(chunk: Any) -> Any:
+def _first(chunk: Any) -> Any:
+    """What a chunk has of the first choice, None where it has nothing of it."""
     choices = getattr(chunk, "choices", None) or ()
-    return next((choice.delta for choice in choices if not getattr(choice, "index", 0)), None)
+    return next((choice for choice in choices if not getattr(choice, "index", 0)), None)
+
+
+def _delta(chunk: Any) -> Any:
+    return getattr(_first(chunk), "delta", None)
 
 
 def _finish_reason(chunk: Any) -> str | None:
-    choices = getattr(chunk, "choices", None) or ()
-    return next((choice.finish_reason for choice in choices if getattr(choice, "finish_reason", None)), None)
+    return getattr(_first(chunk), "finish_reason", None)

@@ -186,6 +186,9 @@ BY_CLASS: tuple[tuple[str, Verdict], ...] = (
 TIMEOUTS = ("TimeoutException", "APITimeoutError", "TimeoutError", "ServerTimeoutError")
 NETWORK = ("TransportError", "ClientError", "ConnectionError", "gaierror", "SSLError")
 
+#: What httpx says of a client that LiteLLM's cache has thrown out while it was in use (BerriAI/litellm#35492).
+CLOSED_CLIENT = "the client has been closed"
+
 #: The host application's own guards: they are handed back as they are.
 HANDED_BACK = ("BudgetExceededError", "ModifyResponseException", "SensitiveDataRouteException")
 
@@ -280,7 +283,7 @@ def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool, is_
         return _by_class(error)
     if any(_is(link, *TIMEOUTS) for link in links):
         return ProviderTimeoutError
-    if any(_is(link, *NETWORK) for link in links):
+    if any(_is(link, *NETWORK) or CLOSED_CLIENT in str(link) for link in links):
         return ProviderConnectionError
     if is_reading or any(map(_was_reading, links)):
         return InvalidResponseError

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, Generic, Protocol, TypeVar
 
-from .errors import DeadlineExceededError, MajordomoError, ProviderError, ProviderTimeoutError
+from .errors import DeadlineExceededError, MajordomoError, ProviderError, ProviderTimeoutError, RequestError
 from .gateway import Completion, Endpoint
 from .health import Breaker, Pass
 from .responses import Attempt, Outcome, Usage
@@ -23,8 +23,8 @@ R = TypeVar("R")
 
 logger = logging.getLogger("majordomo_cascade")
 
-#: What is learnt of a target that was given up before it could show how it is.
-NOTHING = asyncio.CancelledError()
+#: Seconds that a cancelled request may take to end before the winner's answer is handed out all the same.
+LONGEST_FAREWELL = 1.0
 
 
 class Clock(Protocol):
@@ -148,7 +148,7 @@ class Call(Generic[T]):
             MajordomoError: the last one, with every attempt in ``attempts`` and in its notes.
             Exception: what else ``ask`` raised, at once.
         """
-        if self.limits.hedge_after is not None and len(self.left) > 1:
+        if self.limits.hedge_after is not None:
             return await self._race(self.limits.hedge_after)
         while True:
             turn = self._next_turn()
@@ -225,7 +225,9 @@ class Call(Generic[T]):
                 try:
                     await task
                 except MajordomoError as error:
-                    if self._ends_with(error) or not (running or self.left):
+                    if self._ends_with(error):
+                        self.left.clear()  # but who was asked already may still answer
+                    if not (running or self.left) or isinstance(error, RequestError | DeadlineExceededError):
                         await _give_up(running, overtaken=running if isinstance(error, DeadlineExceededError) else ())
                         self.leave_trail(error)
                         raise
@@ -233,7 +235,11 @@ class Call(Generic[T]):
                         self._log_failover(turn)
                         start()
                 else:
-                    await _give_up(running, overtaken=slower)
+                    try:
+                        await _give_up(running, overtaken=slower)
+                    except BaseException:
+                        await turn.give_up()
+                        raise
                     return turn
         finally:
             await _give_up(running)
@@ -241,11 +247,12 @@ class Call(Generic[T]):
     async def _first_done(
         self, running: Mapping[asyncio.Task[None], Turn[T]], seconds: float | None
     ) -> asyncio.Task[None] | None:
-        """The first task that has ended; None if none has within so many seconds."""
+        """The first task that has ended, one with an answer before others; None if none has within so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with self.rules.clock.timeout(seconds):
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        return next((task for task in running if task.done()), None)
+        done = [task for task in running if task.done()]
+        return min(done, key=lambda task: task.cancelled() or task.exception() is not None, default=None)
 
     def _log_failover(self, turn: Turn[T]) -> None:
         """One WARNING a failover: who failed, with what, who is next; nobody's words."""
@@ -269,6 +276,7 @@ class Turn(Generic[T]):
         self._breaker = breaker
         self._pass: Pass | None = breaker.enter(call.rules.clock.now())
         self._is_probe = self._pass.is_probe
+        self._is_last = not call.left
         self._number = 0
         self._waited = 0.0
         self._began = 0.0
@@ -295,8 +303,10 @@ class Turn(Generic[T]):
         except BaseException as error:
             self.leave(error)
             raise
-        if self.answer.close is None:
+        if self.answer.close is None or self._is_probe:
             self.leave(None)
+        if self.answer.close is not None and self._is_probe:  # it is back; how the stream goes on is another matter
+            self._pass = self._breaker.enter(self._call.rules.clock.now())
 
     async def within(self, limit: float | None, what: str, coroutine: Coroutine[Any, Any, R]) -> R:
         """What the coroutine returns, if it comes before the limit (called ``what``) and the deadline.
@@ -327,10 +337,21 @@ class Turn(Generic[T]):
         self._call.record(self.last)
 
     def leave(self, error: BaseException | None) -> None:
-        """Tell the target's breaker, once, what came of asking it: an answer (None), an error, or nothing (NOTHING)."""
-        if self._pass is not None:
-            self._breaker.leave(self._pass, error, self._call.rules.clock.now())
-            self._pass = None
+        """Tell the target's breaker, once, what came of asking it: an answer (None), or an error."""
+        if self._pass is None:
+            return
+        was_open, now = self._breaker.is_open, self._call.rules.clock.now()
+        self._breaker.leave(self._pass, error, now)
+        self._pass = None
+        if self._breaker.is_open and not was_open:
+            shown = self._breaker.show(self.endpoint.provider, self.endpoint.model, now)
+            logger.warning("%s is asked last for %g s: its breaker opened", self.endpoint.name, shown.cooldown)
+        elif was_open and not self._breaker.is_open:
+            logger.info("%s is asked in its turn again: its breaker closed", self.endpoint.name)
+
+    def forget(self) -> None:
+        """Tell the breaker nothing: the target had no chance to show how it is."""
+        self._pass = None
 
     def report(self, value: Any, completion: Completion) -> dict[str, Any]:
         """The fields of a Response, from the record of the call."""
@@ -361,7 +382,7 @@ class Turn(Generic[T]):
         limits, endpoint = self._call.limits, self.endpoint
         if self._call.remaining() <= 0:
             if not self._number:
-                self.leave(NOTHING)
+                self.forget()
             raise self._out_of_time()
         self._number += 1
         self._began = self._call.elapsed()
@@ -386,15 +407,15 @@ class Turn(Generic[T]):
 
     def _wait(self, error: MajordomoError) -> float | None:
         """Seconds until the next attempt at this target, None to leave it."""
-        last = not self._call.left
-        if self._is_probe and not last:
+        if self._is_probe and not self._is_last:
             return None
-        wait = self._call.rules.retry.wait(error, self._number, last=last)
+        wait = self._call.rules.retry.wait(error, self._number, last=self._is_last)
         return wait if wait is not None and wait < self._call.remaining() else None
 
     def _out_of_time(self) -> DeadlineExceededError:
         target, deadline = self.endpoint, self._call.limits.deadline or 0
-        spent = f"the deadline of {deadline:g} s is spent; {target.name} was being asked"
+        where = "was being asked" if self._number else "would have been next"
+        spent = f"the deadline of {deadline:g} s is spent; {target.name} {where}"
         return DeadlineExceededError(spent, provider=target.provider, model=target.model)
 
     def _too_slow(self, what: str, seconds: float) -> ProviderTimeoutError:
@@ -409,13 +430,19 @@ async def _give_up(running: dict[asyncio.Task[None], Turn[T]], *, overtaken: Ite
         running[task].leave(ProviderTimeoutError())
     for task in running:
         task.cancel()
+        task.add_done_callback(_retrieve)
     if running:
-        await asyncio.wait(running)
+        await asyncio.wait(running, timeout=LONGEST_FAREWELL)
     for task, turn in running.items():
-        if not task.cancelled() and task.exception() is None:
+        if task.done() and not task.cancelled() and task.exception() is None:
             await turn.give_up()
-        turn.leave(NOTHING)
     running.clear()
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """See a task's exception, of which nobody else wants to know."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _fields(attempt: Attempt) -> dict[str, object]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from .chunks import Chunks, NotWholeError, TimeLimit
+from .chunks import Chunks, LastWords, NotWholeError
 from .classify import chain, classify
 from .errors import (
     AuthenticationError,
@@ -262,7 +262,7 @@ class Endpoint:
         raw = await self._call(self._request(messages, params))
         return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw))
 
-    async def stream(self, messages: list[Message], params: Mapping[str, Any], time_limit: TimeLimit) -> Chunks:
+    async def stream(self, messages: list[Message], params: Mapping[str, Any], last_words: LastWords) -> Chunks:
         """The same as a stream. Some vendors get the request only when it is read.
 
         Raises: as ``complete``.
@@ -271,12 +271,15 @@ class Endpoint:
         usage = {} if shows_usage else {"stream_options": {"include_usage": True}}
         sent = self._request(messages, {**params, **usage, "stream": True})
         raw = await self._call(sent)
-        return Chunks(raw, partial(self._translate, sent), time_limit, shows_usage=shows_usage)
+        return Chunks(raw, partial(self._translate, sent), last_words, shows_usage=shows_usage)
 
     async def assemble(self, chunks: Chunks) -> Completion:
         """The whole answer of a stream that has ended. In a thread: it takes LiteLLM 0.03 ms a chunk."""
+        return await asyncio.to_thread(self._assembled, chunks)
+
+    def _assembled(self, chunks: Chunks) -> Completion:
         try:
-            raw: Any = await asyncio.to_thread(self._litellm.stream_chunk_builder, chunks.received)
+            raw: Any = self._litellm.stream_chunk_builder(chunks.received)
             raw.choices[0].finish_reason = chunks.finish_reason  # some versions lose it
         except Exception:  # the text has been shown: what LiteLLM can't put together must not break it now
             answer = {"message": {"role": "assistant", "content": chunks.text}, "finish_reason": chunks.finish_reason}

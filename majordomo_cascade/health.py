@@ -22,6 +22,10 @@ State = Literal["closed", "open", "half_open"]
 NEUTRAL = (ContextWindowExceededError, UnsupportedRequestError)
 
 
+#: Seconds. A longer Retry-After is a mistake, or of no use: nobody would ask the target again.
+LONGEST_RETRY_AFTER = 3600.0
+
+
 class CircuitBreaker(Settings):
     """When a target that fails is asked last instead of in its turn. Times are seconds.
 
@@ -74,6 +78,11 @@ class Breaker:
         self._open_until: float | None = None
         self._probe: weakref.ref[Pass] | None = None  # weak: a stream may be dropped, and never report
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the target is asked last, or due to be probed."""
+        return self._open_until is not None
+
     def show(self, provider: str, model: str, now: float) -> TargetHealth:
         """What the cascade's ``health`` shows."""
         cooldown = max(0.0, (self._open_until or now) - now)
@@ -93,7 +102,7 @@ class Breaker:
 
     def leave(self, given: Pass, error: BaseException | None, now: float) -> None:
         """Hand in what came of asking: an answer (None), or the error that kept the call from being served."""
-        if given.is_probe:
+        if self._probe and self._probe() is given:
             self._probe = None
         if given.epoch != self._epoch:
             return
@@ -107,7 +116,7 @@ class Breaker:
         self._cooldown = 0.0
         if self._open_until is not None:
             self._open_until = None
-            self._epoch += 1
+            self._begin_epoch()
 
     def _fail(self, error: ProviderError, now: float, *, is_probe: bool) -> None:
         self._failures += 1
@@ -117,5 +126,9 @@ class Breaker:
             longest = max(self._settings.cooldown, self._settings.max_cooldown)
             self._cooldown = min(self._cooldown * 2, longest) or self._settings.cooldown
             self._open_until = now + self._cooldown
-            self._epoch += 1
-        self._open_until = max(self._open_until, now + (error.retry_after or 0.0))
+            self._begin_epoch()
+        self._open_until = max(self._open_until, now + min(error.retry_after or 0.0, LONGEST_RETRY_AFTER))
+
+    def _begin_epoch(self) -> None:
+        self._epoch += 1
+        self._probe = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Self, final
 
 from .chunks import Chunks, is_usage_only, text_of
 from .errors import DeadlineExceededError, MajordomoError, ProviderError, StreamInterruptedError
-from .failover import NOTHING, Answer, Call, Rejected, Turn
+from .failover import Answer, Call, Rejected, Turn
 from .gateway import Completion, Endpoint
 from .responses import Attempt, LLMResponse, Outcome, Usage
 
@@ -64,6 +63,7 @@ class Source:
         """The whole answer, once it has ended."""
         self._is_open = True
         self._is_closed = False
+        self._is_waiting = False
 
     async def next(self) -> Any:
         """The next chunk, None behind the last one of a whole answer; the attempt is on record then.
@@ -78,27 +78,26 @@ class Source:
             return None
         if self._is_closed:
             raise RuntimeError("this stream is closed")
-        completion = None
+        if self.call.remaining() <= 0:
+            self.turn.forget()  # the time went elsewhere
+        completion, self._is_waiting = None, True
         try:
             chunk = await self.turn.within(
                 self.call.limits.stall_timeout, "stall_timeout", self.turn.answer.value.next()
             )
+            self._is_waiting = False
             if chunk is None:
                 completion = await self.turn.endpoint.assemble(self.turn.answer.value)
                 completion.text()  # raises what is wrong with it
-        except asyncio.CancelledError:
-            await self.aclose()
-            raise
         except Exception as error:
-            if self._is_closed:
-                raise RuntimeError("this stream was closed while it was being read") from None
             problem = self._interruption(error) if isinstance(error, ProviderError) else error
         else:
             if completion is not None:
-                self.completion = completion
                 await self._end("ok", None, completion)
+                self.completion = completion
             return chunk
-        await self._end("rejected" if completion else "failed", problem, completion)
+        outcome: Outcome = "rejected" if completion and not isinstance(problem, ProviderError) else "failed"
+        await self._end(outcome, problem, completion)
         try:
             raise problem
         finally:
@@ -125,10 +124,13 @@ class Source:
     async def _end(
         self, outcome: Outcome, error: Exception | None = None, completion: Completion | None = None
     ) -> None:
+        if not self._is_open:  # another task closed it in the meantime
+            raise RuntimeError("this stream was closed while it was being read") from None
         self._is_open = False
         usage, cost = (completion.usage, completion.cost) if completion else (None, None)
         self.turn.end(outcome, error, usage, cost)
-        self.turn.leave(NOTHING if outcome == "cancelled" else error)
+        if not (outcome == "cancelled" and self._is_waiting):  # given up in a silence, it may be well or not
+            self.turn.leave(error)
         await self.turn.answer.value.aclose()
 
     def _interruption(self, error: ProviderError) -> ProviderError:

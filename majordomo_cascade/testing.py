@@ -139,9 +139,13 @@ class Exchange:
 
     async def stay_silent(self) -> None:
         """Say nothing until the caller goes away or the provider closes."""
-        if self.provider.on_silence is not None:
-            self.provider.on_silence()
-        await self.reader.read()
+        self.provider.silent += 1
+        try:
+            if self.provider.on_silence is not None:
+                self.provider.on_silence()
+            await self.reader.read()
+        finally:
+            self.provider.silent -= 1
 
 
 class Behaviour(Protocol):
@@ -410,6 +414,8 @@ class LoopbackProvider:
         """Connections that were opened."""
         self.pending = 0
         """Requests that are still being answered."""
+        self.silent = 0
+        """Those of them that met a silence."""
         self.url = ""
         """The server's root, known once it runs."""
         self.on_silence: Callable[[], None] | None = None
@@ -485,7 +491,10 @@ class ManualClock:
         self.slept: list[float] = []
         self._now = 0.0
         self._limits: list[tuple[float, asyncio.Timeout]] = []
+        self._registered = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.is_silent: Callable[[], bool] = lambda: False
+        """Whether anybody still waits for an answer that won't come."""
 
     def now(self) -> float:
         """Seconds since the clock was made."""
@@ -499,10 +508,13 @@ class ManualClock:
 
     def timeout(self, seconds: float | None) -> asyncio.Timeout:
         """A scope that is cancelled when this clock has moved so far."""
+        if seconds is not None and seconds <= 0:
+            return asyncio.timeout(0)
         scope = asyncio.timeout(None)
         if seconds is not None:
             self._loop = asyncio.get_running_loop()
             self._limits.append((self._now + seconds, scope))
+            self._registered += 1
         return scope
 
     def advance(self, seconds: float) -> None:
@@ -516,14 +528,20 @@ class ManualClock:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._jump)
 
-    def _jump(self, rounds: int = 200) -> None:
-        """Jump when the loop has had time to read what came before the silence: its rounds poll all sockets."""
+    def _jump(self, rounds: int = 200, registered: int | None = None) -> None:
+        """Jump when the loop has had time to read what came before the silence: its rounds poll all sockets.
+
+        And again, as long as the silence goes on and nobody began anything new because of it.
+        """
         if rounds:
-            asyncio.get_running_loop().call_soon(self._jump, rounds - 1)
+            asyncio.get_running_loop().call_soon(self._jump, rounds - 1, registered)
+            return
+        if registered is not None and (registered != self._registered or not self.is_silent()):
             return
         for limit in sorted(self._limits, key=lambda limit: limit[0]):
             if self._run_out(limit):
                 self.advance(max(0.0, limit[0] - self._now))
+                self._jump(registered=self._registered)
                 return
 
     def _run_out(self, limit: tuple[float, asyncio.Timeout]) -> bool:
@@ -575,6 +593,7 @@ def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> 
             providers.append(provider)
             params = {name: value for name, value in target.params.items() if name not in WAYS_OUT}
             targets.append(provider.target(target.provider, target.model, timeout=target.timeout, params=params))
+        clock.is_silent = lambda: any(provider.silent for provider in providers)
         yield Rehearsal(cascade._rehearsed(targets, clock), tuple(providers), clock)
 
 

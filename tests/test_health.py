@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
+import logging
 import pickle
 from typing import Any
 
 import pytest
-from conftest import WIRES, Gate, until
+from conftest import WIRES, Gate, Serve, until
 
 from majordomo_cascade import (
     CircuitBreaker,
@@ -160,14 +160,14 @@ async def test_a_probe_that_is_cancelled_leaves_the_next_one_to_another_call() -
         assert await ask(rehearsal) == ["openai"]
 
 
-async def test_a_probing_stream_that_is_dropped_leaves_the_next_probe_to_another_call() -> None:
-    with rehearse(TWO, [*[Status(503)] * 3, Reply("One two three."), Reply("back")]) as rehearsal:
+async def test_a_probing_stream_closes_the_breaker_with_its_first_content() -> None:
+    with rehearse(TWO, [*[Status(503)] * 3, BrokenStream("cut"), Reply("back")]) as rehearsal:
         await ask(rehearsal, 3)
         rehearsal.clock.advance(10)
         stream = await rehearsal.cascade.get_response_stream("Hello")
-        assert await ask(rehearsal) == ["anthropic"]
-        del stream
-        gc.collect()
+        assert rehearsal.cascade.health[0].state == "closed"
+        assert (await stream.collect()).provider == "anthropic"
+        assert rehearsal.cascade.health[0].failures == 1
         assert await ask(rehearsal) == ["openai"]
 
 
@@ -239,6 +239,51 @@ async def test_a_stream_that_breaks_is_a_failure_and_one_that_ends_is_none() -> 
         assert states(one)[0] == "open"
 
 
+async def test_a_stream_that_is_stopped_after_some_content_was_well() -> None:
+    with rehearse(TWO, [Status(503), Status(503), Reply("One two three.")]) as rehearsal:
+        await ask(rehearsal, 2)
+        async with await rehearsal.cascade.get_response_stream("Hello") as stream:
+            assert stream.provider == "openai"
+        assert rehearsal.cascade.health[0].failures == 0
+
+
+async def test_a_stream_that_is_given_up_in_a_silence_tells_nothing(serve: Serve) -> None:
+    server = serve(Status(503), Status(503), BrokenStream("stall"))
+    cascade = LLMCascade([server.target(), serve().target()], retry=ONCE)
+    for _ in range(2):
+        await cascade.get_response("Hello")
+    reading = asyncio.ensure_future((await cascade.get_response_stream("Hello")).collect())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert cascade.health[0].failures == 2
+
+
+async def test_a_deadline_that_a_slow_reader_spent_is_not_the_targets_fault() -> None:
+    with rehearse(LLMCascade(WIRES[:1], deadline=5), Reply("One two three.")) as rehearsal:
+        texts = aiter(await rehearsal.cascade.get_response_stream("Hello"))
+        assert await anext(texts) == "One"
+        rehearsal.clock.advance(6)
+        with pytest.raises(DeadlineExceededError):
+            [_ async for _ in texts]
+        assert rehearsal.cascade.health[0].failures == 0
+
+
+async def test_opening_and_closing_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="majordomo_cascade")
+    with rehearse(TWO, [*[Status(503)] * 3, Reply("back")]) as rehearsal:
+        await ask(rehearsal, 3)
+        rehearsal.clock.advance(10)
+        await ask(rehearsal)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if "breaker" in record.getMessage()]
+    assert told == [
+        ("WARNING", "openai/gpt-4.1 is asked last for 10 s: its breaker opened"),
+        ("INFO", "openai/gpt-4.1 is asked in its turn again: its breaker closed"),
+    ]
+
+
 async def test_without_a_breaker_the_order_never_changes() -> None:
     with rehearse(LLMCascade(WIRES[:2], retry=ONCE, breaker=None), Status(503)) as rehearsal:
         await ask(rehearsal, 5)
@@ -287,6 +332,44 @@ def test_what_calls_of_an_earlier_epoch_report_is_old_news() -> None:
     assert breaker.show("p", "m", 13) == TargetHealth("p", "m", "closed", failures=0, cooldown=0.0)
 
 
+def test_what_was_asked_while_open_is_old_news_once_it_is_closed() -> None:
+    breaker = Breaker(CircuitBreaker(failures=1))
+    breaker.leave(breaker.enter(0), ProviderUnavailableError(), 0)
+    early, late = breaker.enter(1), breaker.enter(1)
+    breaker.leave(early, None, 2)
+    breaker.leave(late, ProviderUnavailableError(), 3)
+    assert breaker.show("p", "m", 3) == TargetHealth("p", "m", "closed", failures=0, cooldown=0.0)
+
+
+def test_a_probe_of_an_earlier_epoch_blocks_nobody() -> None:
+    breaker = Breaker(CircuitBreaker(failures=1))
+    breaker.leave(breaker.enter(0), ProviderError(), 0)
+    slow_probe = breaker.enter(10)
+    breaker.leave(breaker.enter(11), None, 11)  # served at the end of the order: closed
+    breaker.leave(breaker.enter(12), ProviderError(), 12)
+    assert not breaker.takes_turns(21)
+    probe = breaker.enter(22)
+    assert probe.is_probe
+    breaker.leave(slow_probe, None, 23)
+    assert not breaker.takes_turns(23)
+    assert breaker.show("p", "m", 23).failures == 1
+
+
+def test_a_probe_that_nobody_holds_any_more_is_over() -> None:
+    breaker = Breaker(CircuitBreaker(failures=1))
+    breaker.leave(breaker.enter(0), ProviderError(), 0)
+    probe = breaker.enter(10)
+    assert not breaker.takes_turns(11)
+    del probe
+    assert breaker.takes_turns(11)
+
+
+def test_a_retry_after_of_years_is_an_hour() -> None:
+    breaker = Breaker(CircuitBreaker(failures=1))
+    breaker.leave(breaker.enter(0), ProviderError(retry_after=1e12), 0)
+    assert breaker.show("p", "m", 0).cooldown == 3600
+
+
 def test_an_open_targets_failure_at_the_end_of_the_order_does_not_double_its_cooldown() -> None:
     breaker = Breaker(CircuitBreaker(failures=1))
     breaker.leave(breaker.enter(0), ProviderUnavailableError(), 0)
@@ -308,7 +391,8 @@ def test_a_cooldown_longer_than_the_longest_is_kept() -> None:
 def test_a_probe_that_tells_nothing_leaves_the_target_due(error: type[Exception]) -> None:
     breaker = Breaker(CircuitBreaker(failures=1))
     breaker.leave(breaker.enter(0), ProviderError(), 0)
-    breaker.leave(breaker.enter(10), error(), 11)
+    probe = breaker.enter(10)
+    breaker.leave(probe, error(), 11)
     assert breaker.takes_turns(11)
     assert breaker.show("p", "m", 11).state == "half_open"
 

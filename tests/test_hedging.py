@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -21,6 +22,7 @@ from majordomo_cascade import (
     RateLimitError,
     RetryPolicy,
     StreamInterruptedError,
+    Target,
 )
 from majordomo_cascade.failover import Answer, Call, Limits
 from majordomo_cascade.gateway import Endpoint
@@ -157,6 +159,107 @@ async def test_a_request_at_fault_ends_both() -> None:
     assert tried(caught.value.attempts) == [("openai", "cancelled"), ("anthropic", "failed")]
 
 
+@pytest.mark.parametrize("failing", [Status(401), Reply("no JSON")], ids=["401", "prose"])
+async def test_a_hedge_never_loses_a_call_that_the_first_one_serves(failing: Any) -> None:
+    first = Gate(Reply('{"well": true}'))
+    cascade = LLMCascade(WIRES, retry=ONCE, hedge_after=2, failover_on=RateLimitError)
+    with rehearse(cascade, first, failing) as rehearsal:
+        call = asyncio.ensure_future(rehearsal.cascade.get_json_response("Hello"))
+        await until(lambda: requests(rehearsal)[0])
+        rehearsal.clock.advance(2)
+        await until(lambda: requests(rehearsal)[1] and not rehearsal.providers[1].pending)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        first.give()
+        response = await call
+    assert (response.content, response.provider) == ({"well": True}, "openai")
+    assert requests(rehearsal) == [1, 1, 0]
+
+
+async def test_with_a_hedge_beside_it_the_first_one_is_not_the_last() -> None:
+    cascade = LLMCascade([Target(*WIRES[0], timeout=3), WIRES[1]], hedge_after=2)
+    with rehearse(cascade, Hang(), Hang()) as rehearsal, pytest.raises(ProviderTimeoutError):
+        await rehearsal.cascade.get_response("Hello")
+    assert requests(rehearsal) == [1, 3]
+
+
+async def test_of_an_error_and_an_answer_in_the_same_moment_the_answer_counts() -> None:
+    asked: list[str] = []
+    together = asyncio.Event()
+
+    async def ask(endpoint: Endpoint) -> Answer[str]:
+        asked.append(endpoint.provider)
+        await together.wait()
+        if endpoint.provider == "openai":
+            raise InvalidRequestError("no")
+        return Answer(endpoint.provider)
+
+    with rehearse(LLMCascade(WIRES)) as rehearsal:
+        turn = await race(rehearsal, ask, together)
+    assert (turn.answer.value, asked) == ("anthropic", ["openai", "anthropic"])
+
+
+async def race(rehearsal: Rehearsal, ask: Any, together: asyncio.Event) -> Any:
+    """Two turns beside one another, up to the moment when they may end together."""
+    cascade = rehearsal.cascade
+    call: Call[str] = Call(cascade._rules, cascade._endpoints, Limits(timeout=None, hedge_after=2), ask)
+    serving = asyncio.ensure_future(call.serve())
+    for advance in (2, 0):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        rehearsal.clock.advance(advance)
+    together.set()
+    return await serving
+
+
+async def test_a_loser_that_does_not_go_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("majordomo_cascade.failover.LONGEST_FAREWELL", 0.01)
+    stubborn = asyncio.Event()
+
+    async def ask(endpoint: Endpoint) -> Answer[str]:
+        if endpoint.provider == "openai":
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+            await stubborn.wait()
+            raise ZeroDivisionError
+        return Answer(endpoint.provider)
+
+    with rehearse(LLMCascade(WIRES[:2])) as rehearsal:
+        turn = await race(rehearsal, ask, asyncio.Event())
+        assert turn.answer.value == "anthropic"
+        stubborn.set()
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+async def test_a_winner_is_closed_if_the_call_is_cancelled_while_the_loser_goes() -> None:
+    closed: list[str] = []
+
+    async def ask(endpoint: Endpoint) -> Answer[str]:
+        if endpoint.provider == "openai":
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                serving.cancel()
+                await asyncio.sleep(0)
+
+        async def close() -> None:
+            closed.append(endpoint.provider)
+
+        return Answer(endpoint.provider, close=close)
+
+    with rehearse(LLMCascade(WIRES[:2])) as rehearsal:
+        cascade = rehearsal.cascade
+        call = Call(cascade._rules, cascade._endpoints, Limits(timeout=None, hedge_after=2), ask)
+        serving = asyncio.ensure_future(call.serve())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        rehearsal.clock.advance(2)
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+    assert closed == ["anthropic"]
+    assert tried(call.attempts) == [("openai", "cancelled"), ("anthropic", "cancelled")]
+
+
 async def test_a_local_bug_ends_both() -> None:
     def stumble(error: Any) -> bool:
         raise ZeroDivisionError
@@ -176,6 +279,26 @@ async def test_a_deadline_ends_both_and_counts_against_both() -> None:
     assert rehearsal.clock.now() == 5
     assert [attempt.provider for attempt in caught.value.attempts] == ["openai", "anthropic"]
     assert DeadlineExceededError in {type(attempt.error) for attempt in caught.value.attempts}
+
+
+async def test_a_deadline_that_one_of_them_meets_first_counts_against_the_other_too() -> None:
+    async def ask(endpoint: Endpoint) -> Answer[str]:
+        if endpoint.provider == "anthropic":
+            raise DeadlineExceededError("spent")
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    with rehearse(LLMCascade(WIRES[:2])) as rehearsal:
+        cascade = rehearsal.cascade
+        call = Call(cascade._rules, cascade._endpoints, Limits(timeout=None, hedge_after=2), ask)
+        serving = asyncio.ensure_future(call.serve())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        rehearsal.clock.advance(2)
+        with pytest.raises(DeadlineExceededError):
+            await serving
+    assert [health.failures for health in cascade.health] == [1, 1]
+    assert tried(call.attempts) == [("openai", "cancelled"), ("anthropic", "failed")]
 
 
 async def test_cancellation_reaches_both() -> None:
@@ -246,19 +369,10 @@ async def test_of_two_answers_in_the_same_moment_the_first_ones_counts_and_the_o
         return Answer(endpoint.provider, close=close)
 
     with rehearse(LLMCascade(WIRES[:2])) as rehearsal:
-        cascade = rehearsal.cascade
-        call = Call(cascade._rules, cascade._endpoints, Limits(timeout=None, hedge_after=2), ask)
-        serving = asyncio.ensure_future(call.serve())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        rehearsal.clock.advance(2)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        together.set()
-        turn = await serving
+        turn = await race(rehearsal, ask, together)
+        assert [health.failures for health in rehearsal.cascade.health] == [0, 0]
     assert (turn.answer.value, closed) == ("openai", ["anthropic"])
-    assert tried(call.attempts) == [("anthropic", "cancelled")]  # the winner's ends with its stream
-    assert [health.failures for health in cascade.health] == [0, 0]
+    assert tried(turn._call.attempts) == [("anthropic", "cancelled")]  # the winner's ends with its stream
 
 
 async def test_a_stream_that_breaks_goes_on_with_who_is_left_and_hedges_there_too() -> None:

@@ -15,7 +15,7 @@ from majordomo_cascade import Attempt, CircuitBreaker, LLMCascade, ProviderError
 from majordomo_cascade.testing import Behaviour, BrokenStream, Garbage, Hang, Rehearsal, Reply, Status, rehearse
 
 laws = settings(
-    max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 Kind = tuple[Behaviour, str]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import pickle
+import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ from majordomo_cascade import (
     StreamInterruptedError,
     StreamRestarted,
 )
+from majordomo_cascade.chunks import Chunks
 from majordomo_cascade.testing import (
     Behaviour,
     BrokenStream,
@@ -85,6 +87,25 @@ def before(provider: str, model: str, **options: Any) -> LLMCascade:
     """A cascade of one of the wires, and then another."""
     fallback = next(wire for wire in WIRES if wire[0] != provider)
     return LLMCascade([(provider, model), fallback], **{"retry": ONCE, **options})
+
+
+def event(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    """A chunk of OpenAI's."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4.1", "choices": [choice]}
+
+
+@dataclass
+class Events:
+    """A stream of any events."""
+
+    events: Sequence[dict[str, Any] | str]
+
+    async def perform(self, exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        for event in self.events:
+            await exchange.send_event(event)
+        await exchange.end_stream()
 
 
 async def read_until_it_raises(pieces: AsyncIterable[Any]) -> tuple[list[Any], Exception]:
@@ -245,9 +266,10 @@ async def test_a_stall_is_measured_from_token_to_token() -> None:
 async def test_a_deadline_ends_a_stream_too(provider: str, model: str) -> None:
     with rehearse(before(provider, model, deadline=9), BrokenStream("stall"), WHOLE) as rehearsal:
         stream = await rehearsal.cascade.get_response_stream("Hello")
-        with pytest.raises(DeadlineExceededError, match="the deadline of 9 s is spent"):
-            await stream.collect()
-    assert rehearsal.clock.now() == 9
+        shown, error = await read_until_it_raises(stream)
+    assert isinstance(error, DeadlineExceededError)
+    assert str(error).startswith("the deadline of 9 s is spent")
+    assert ("".join(shown), rehearsal.clock.now(), len(error.attempts)) == (HALF, 9, 1)
     assert [len(provider.requests) for provider in rehearsal.providers] == [1, 0]
 
 
@@ -548,10 +570,40 @@ async def test_an_error_event_is_told_by_the_vendors_code(
     assert "loopback-key" not in str(caught.value)
 
 
-@EVERY_WIRE
-async def test_what_lies_between_the_lines_is_not_lost(serve: Serve, provider: str, model: str) -> None:
-    """LiteLLM takes a "[DONE]" in a text for the end; httpx takes U+2028 for the end of a line."""
-    text = 'It says "[DONE]" here,\u2028and goes on.'
+async def test_geminis_retry_delay_is_read_from_an_error_event(serve: Serve) -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}]
+    busy = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "overloaded", "details": details}}
+    word = {"candidates": [{"content": {"role": "model", "parts": [{"text": "One"}]}, "index": 0}]}
+    stream = await LLMCascade([serve(Events([word, busy])).target(*WIRES[2])]).get_response_stream("Hello")
+    _, error = await read_until_it_raises(stream)
+    assert isinstance(error, StreamInterruptedError)
+    assert (error.status_code, error.retry_after) == (503, 7.0)
+
+
+async def test_a_stream_that_never_began_is_closed_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Chunks] = []
+
+    class Held(Chunks):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            held.append(self)
+
+    monkeypatch.setattr("majordomo_cascade.gateway.Chunks", Held)
+    server = serve(BrokenStream("stall", ""))
+    with pytest.raises(ProviderTimeoutError):
+        await LLMCascade([server.target(*WIRES[1])], retry=ONCE, timeout=0.05).get_response_stream("Hello")
+    await until(lambda: server.pending == 0)
+    assert len(held) == 1
+
+
+MORE_WIRES = [*WIRES, ("mistral", "mistral-small-latest"), ("hosted_vllm", "some-model")]
+
+
+@pytest.mark.parametrize(("name", "its_model"), MORE_WIRES)
+@pytest.mark.parametrize("odd", ["\u2028", "\u2028\u2029\u2028", "\x85data: ", "\u2028: ", '"[DONE]"', "[DONE]"])
+async def test_no_letter_of_a_text_is_lost(serve: Serve, name: str, its_model: str, odd: str) -> None:
+    """LiteLLM takes a "[DONE]" in a text for the end, httpx takes U+2028 and its like for the end of a line."""
+    text = f"One {odd}two{odd} three."
 
     class Unescaped:
         async def perform(self, exchange: Exchange) -> None:
@@ -560,9 +612,120 @@ async def test_what_lies_between_the_lines_is_not_lost(serve: Serve, provider: s
                 await exchange.send_event(event if isinstance(event, str) else json.dumps(event, ensure_ascii=False))
             await exchange.end_stream()
 
-    for name, its_model in ((provider, model), ("mistral", "mistral-small-latest"), ("hosted_vllm", "some-model")):
-        stream = await LLMCascade([serve(Unescaped()).target(name, its_model)], retry=ONCE).get_response_stream("Hello")
-        assert (await stream.collect()).content == text
+    cascade = LLMCascade([serve(Unescaped()).target(name, its_model)], retry=ONCE)
+    assert (await (await cascade.get_response_stream("Hello")).collect()).content == text
+
+
+@pytest.mark.parametrize(("name", "its_model"), MORE_WIRES)
+async def test_comments_and_other_fields_of_events_take_nothing_away(serve: Serve, name: str, its_model: str) -> None:
+    class Chatty:
+        async def perform(self, exchange: Exchange) -> None:
+            await exchange.begin_stream()
+            for event in WHOLE.events(exchange.request):
+                aside = b": ping\r\n\r\n" if name == "openai" else b": ping\n\nid: 7\nretry: 10\nevent: message\n"
+                exchange.writer.write(b"%x\r\n%b\r\n" % (len(aside), aside))
+                await exchange.send_event(event)
+            await exchange.end_stream()
+
+    cascade = LLMCascade([serve(Chatty()).target(name, its_model)], retry=ONCE)
+    response = await (await cascade.get_response_stream("Hello")).collect()
+    assert (response.content, response.finish_reason) == (WHOLE.text, "stop")
+    if name != "mistral":  # which is not asked for its usage, and names it unasked
+        assert response.usage.total_tokens == 15
+
+
+@pytest.mark.parametrize("name", ["mistral", "deepseek", "hosted_vllm", "openrouter"])
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource", "network_error", "null"])
+async def test_a_finish_reason_that_says_that_it_did_not_finish_is_a_break(
+    serve: Serve, name: str, reason: str
+) -> None:
+    server = serve(Events([event({"content": HALF}), event({}, reason), "[DONE]"]), WHOLE)
+    cascade = LLMCascade([server.target(name, "some-model"), server.target(name, "another")], retry=ONCE)
+    response = await (await cascade.get_response_stream("Hello")).collect()
+    assert (response.content, response.model) == (WHOLE.text, "another")
+    assert reason == "null" or str(response.attempts[0].error).endswith(f"the provider broke it off ({reason})")
+
+
+@pytest.mark.parametrize("name", ["openai", "mistral", "deepseek", "hosted_vllm"])
+async def test_of_two_choices_the_second_ones_end_is_not_the_firsts(serve: Serve, name: str) -> None:
+    def choice(index: int, content: str | None, reason: str | None = None) -> dict[str, Any]:
+        chunk = event({"content": content} if content else {}, reason)
+        return {**chunk, "choices": [{**chunk["choices"][0], "index": index}]}
+
+    begun = [choice(0, "One"), choice(1, "Uno"), choice(1, None, "length"), choice(0, " two")]
+    whole = serve(Events([*begun, choice(0, None, "stop"), "[DONE]"]))
+    response = await (await LLMCascade([whole.target(name, "some-model")]).get_response_stream("Hello")).collect()
+    assert (response.content, response.finish_reason) == ("One two", "stop")
+    cut = LLMCascade([serve(Events(begun)).target(name, "some-model")], retry=ONCE)
+    with pytest.raises(StreamInterruptedError):
+        await (await cut.get_response_stream("Hello")).collect()
+
+
+@pytest.mark.parametrize("name", ["mistral", "deepseek", "hosted_vllm"])
+@pytest.mark.parametrize("behind", ["{not JSON", {"error": {"message": "too late"}}])
+async def test_nothing_behind_the_finish_reason_takes_anything_away(serve: Serve, name: str, behind: Any) -> None:
+    server = serve(Events([event({"content": "All"}), event({}, "stop"), behind]))
+    response = await (await LLMCascade([server.target(name, "some-model")]).get_response_stream("Hello")).collect()
+    assert (response.content, response.finish_reason) == ("All", "stop")
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (("gemini", "gemini-2.5-flash"), [{"error": {"code": 503, "status": "UNAVAILABLE", "message": "busy"}}]),
+        (("hosted_vllm", "some-model"), {"object": "error", "code": 503, "type": "UNAVAILABLE", "message": "busy"}),
+    ],
+)
+async def test_error_events_of_other_shapes_are_told_too(serve: Serve, target: tuple[str, str], said: Any) -> None:
+    cascade = LLMCascade([serve(Events([said])).target(*target)], retry=ONCE)
+    with pytest.raises(ProviderUnavailableError, match="the stream reported UNAVAILABLE: busy") as caught:
+        await cascade.get_response_stream("Hello")
+    assert caught.value.status_code == 503
+
+
+@EVERY_WIRE
+async def test_a_short_stall_timeout_does_not_undo_a_whole_answer(provider: str, model: str) -> None:
+    with rehearse(before(provider, model, stall_timeout=0.5), BrokenStream("unclosed")) as rehearsal:
+        response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    assert (response.provider, response.finish_reason) == (provider, "stop")
+
+
+async def test_a_client_that_litellm_has_thrown_out_is_no_bug_of_the_callers(serve: Serve) -> None:
+    cascade = LLMCascade([serve().target(), serve(Reply("another")).target("mistral", "some-model")], retry=ONCE)
+    await cascade.get_response("Hello")
+    await litellm.close_litellm_async_clients()
+    response = await cascade.get_response("Hello")
+    assert (response.content, type(response.attempts[0].error)) == ("another", ProviderConnectionError)
+
+
+@EVERY_WIRE
+async def test_closing_at_any_moment_leaves_one_record(serve: Serve, provider: str, model: str) -> None:
+    cascade = LLMCascade([serve(WHOLE).target(provider, model)])
+    for rounds in range(0, 40, 2):
+        stream = await cascade.get_response_stream("Hello")
+        reading = asyncio.ensure_future(stream.collect())
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await stream.aclose()
+        await asyncio.wait((reading,))
+        served = reading.exception() is None
+        assert [attempt.outcome for attempt in stream.attempts] == ["ok" if served else "cancelled"]
+        assert served or "closed" in str(reading.exception())
+
+
+async def test_an_answer_that_begins_with_a_blank_line_has_not_begun(serve: Serve) -> None:
+    blank = serve(Events([event({"content": "\n"})]))
+    stream = await LLMCascade([blank.target(), serve(WHOLE).target()], retry=ONCE).get_response_stream("Hello")
+    assert "".join([text async for text in stream]) == WHOLE.text
+
+
+async def test_an_interruptions_cause_is_litellms_own() -> None:
+    with rehearse(before(*WIRES[0]), BrokenStream("cut")) as rehearsal:
+        _, error = await read_until_it_raises(await rehearsal.cascade.get_response_stream("Hello"))
+    assert isinstance(error, StreamInterruptedError)
+    assert error.__cause__ is error.original_error
+    assert type(error.__cause__).__module__.startswith("litellm")
+    assert "Rejected" not in "".join(traceback.format_exception(error))
 
 
 @pytest.mark.parametrize("name", ["mistral", "groq", "hosted_vllm", "deepseek", "openrouter", "xai", "together_ai"])
@@ -585,25 +748,6 @@ async def test_the_wire_can_be_seen_under_litellm(serve: Serve, name: str, its_m
     assert (tap.can_tell, tap.is_finished) == (True, False)
     await stream.collect()
     assert tap.is_finished
-
-
-def event(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-    """A chunk of OpenAI's."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4.1", "choices": [choice]}
-
-
-@dataclass
-class Events:
-    """A stream of any events."""
-
-    events: Sequence[dict[str, Any] | str]
-
-    async def perform(self, exchange: Exchange) -> None:
-        await exchange.begin_stream()
-        for event in self.events:
-            await exchange.send_event(event)
-        await exchange.end_stream()
 
 
 async def test_an_answer_of_tool_calls_is_whole(serve: Serve) -> None:

@@ -188,6 +188,13 @@ async def test_a_wait_that_would_outlast_the_deadline_is_not_begun() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("no_jitter")
+async def test_a_wait_that_would_leave_no_time_is_not_begun() -> None:
+    with rehearse(ALONE, Status(503)) as rehearsal, pytest.raises(ProviderUnavailableError):
+        await rehearsal.cascade.get_response("Hello", deadline=0.5)
+    assert rehearsal.clock.slept == []
+
+
 async def test_nobody_is_asked_once_the_deadline_has_passed() -> None:
     clock: list[ManualClock] = []
     slow_metrics = LLMCascade(WIRES, on_attempt=lambda _: clock[0].advance(5))
