@@ -93,9 +93,10 @@ class Chunks:
             if chunk is None or (_finish_reason(chunk) and not self._has_choices()):
                 self._check_whole()
         except Exception as error:
-            reported = self._taps[0].error if self._taps else None
-            is_reading = bool(self.received or self._taps)
-            problem = self._translate(error, outside=outside, is_reading=is_reading, reported=reported)
+            tap = self._taps[0] if self._taps else None
+            told = NotWholeError(tap.problem) if tap and tap.problem else error  # what LiteLLM makes of it differs
+            is_reading, reported = bool(self.received or tap), tap.error if tap else None
+            problem = self._translate(told, outside=outside, is_reading=is_reading, reported=reported)
         else:
             return chunk
         try:

@@ -262,7 +262,7 @@ async def test_a_stream_that_is_given_up_in_a_silence_tells_nothing(serve: Serve
 
 
 async def test_a_deadline_that_a_slow_reader_spent_is_not_the_targets_fault() -> None:
-    with rehearse(LLMCascade(WIRES[:1], deadline=5), Reply("One two three.")) as rehearsal:
+    with rehearse(LLMCascade(WIRES[:1], deadline=5), BrokenStream("stall", "One")) as rehearsal:
         texts = aiter(await rehearsal.cascade.get_response_stream("Hello"))
         assert await anext(texts) == "One"
         rehearsal.clock.advance(6)

@@ -695,7 +695,9 @@ async def test_a_client_that_litellm_has_thrown_out_is_no_bug_of_the_callers(ser
     await cascade.get_response("Hello")
     await litellm.close_litellm_async_clients()
     response = await cascade.get_response("Hello")
-    assert (response.content, type(response.attempts[0].error)) == ("another", ProviderConnectionError)
+    *before_it, served = response.attempts
+    assert served.outcome == "ok"
+    assert {type(attempt.error) for attempt in before_it} <= {ProviderConnectionError}  # some versions make a new one
 
 
 @EVERY_WIRE
@@ -720,7 +722,7 @@ async def test_an_answer_that_begins_with_a_blank_line_has_not_begun(serve: Serv
 
 
 async def test_an_interruptions_cause_is_litellms_own() -> None:
-    with rehearse(before(*WIRES[0]), BrokenStream("cut")) as rehearsal:
+    with rehearse(before(*WIRES[0]), BrokenStream("error")) as rehearsal:
         _, error = await read_until_it_raises(await rehearsal.cascade.get_response_stream("Hello"))
     assert isinstance(error, StreamInterruptedError)
     assert error.__cause__ is error.original_error
