@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
-.PHONY: demo test lint build clean
+.PHONY: demo test soak lint build clean
 
 demo: $(VENV)/runtime ## run the failover demo on an embedded loopback provider, without keys or network
 	@$(BIN)/python examples/failover.py
 
 test: lint ## ruff, mypy, pyright, and pytest with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+soak: $(VENV)/dev ## 1,000 calls at once, again and again for 60 s (make soak SECONDS=600), to see what is lost or left over
+	@SECONDS=$(or $(SECONDS),60) $(BIN)/python tests/soak.py
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

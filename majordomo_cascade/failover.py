@@ -303,9 +303,10 @@ class Turn(Generic[T]):
         except BaseException as error:
             self.leave(error)
             raise
-        if self.answer.close is None or self._is_probe:
+        if self.answer.close is None:
             self.leave(None)
-        if self.answer.close is not None and self._is_probe:  # it is back; how the stream goes on is another matter
+        elif self._is_probe:  # it is back; how the stream goes on is another matter
+            self.leave(None)
             self._pass = self._breaker.enter(self._call.rules.clock.now())
 
     async def within(self, limit: float | None, what: str, coroutine: Coroutine[Any, Any, R]) -> R:
