@@ -7,9 +7,10 @@ LiteLLM: whether a finish reason was among them, and whether all of them could b
 
 from __future__ import annotations
 
+import contextlib
 import json
 from asyncio import Timeout
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any, Self
 
 #: How the types of Anthropic's events begin.
@@ -72,11 +73,13 @@ class Tap:
 
     async def aclose(self) -> None:
         """Close the wire, which LiteLLM's iterator for Anthropic has no hold of."""
+        with contextlib.suppress(RuntimeError):  # another task is reading, and fails as the wire closes
+            await self._items.aclose()
         close = getattr(self._response, "aclose", None) or getattr(self._response, "close", None)
         if close is not None:
             await close()
 
-    async def _read(self) -> AsyncIterator[Any]:
+    async def _read(self) -> AsyncGenerator[Any, None]:
         """Chunks, and lines with data. Ends at what can't be read: some versions of LiteLLM never come back from it."""
         async for item in self._raw():
             if not isinstance(item, str):

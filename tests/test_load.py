@@ -225,7 +225,7 @@ class Inventory(logging.Handler):
         return Leftovers(
             self.complaints + unclosed,
             pending,
-            self._new_tasks(),
+            list(map(str, self._new_tasks())),
             open_files() - self._files,
             objects,
         )
@@ -233,8 +233,8 @@ class Inventory(logging.Handler):
     def _pending(self) -> int:
         return sum(provider.pending for provider in self._providers)
 
-    def _new_tasks(self) -> list[str]:
-        return [str(task) for task in asyncio.all_tasks() - self._tasks if not is_litellms(task)]
+    def _new_tasks(self) -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() - self._tasks if not is_litellms(task)]
 
 
 async def close_clients() -> None:
