@@ -899,6 +899,7 @@ async def test_the_drop_in_is_closed_early_too(serve: Serve, provider: str, mode
     assert await anext(chunks)
     if not dropped:
         await chunks.aclose()
+        await until(lambda: server.pending == 0)
         with pytest.raises(RuntimeError, match="closed"):
             await anext(chunks)
     del chunks
