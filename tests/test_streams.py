@@ -685,8 +685,9 @@ async def test_error_events_of_other_shapes_are_told_too(serve: Serve, target: t
     assert caught.value.status_code == 503
 
 
-@EVERY_WIRE
+@pytest.mark.parametrize(("provider", "model"), [WIRES[0], WIRES[2]])
 async def test_a_short_stall_timeout_does_not_undo_a_whole_answer(provider: str, model: str) -> None:
+    """Not for Anthropic, where LiteLLM reads on from a thread, for which a clock by hand can't wait."""
     with rehearse(before(provider, model, stall_timeout=0.5), BrokenStream("unclosed")) as rehearsal:
         response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
     assert (response.provider, response.finish_reason) == (provider, "stop")
