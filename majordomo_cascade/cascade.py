@@ -76,7 +76,7 @@ class LLMCascade:
         ConfigurationError: the cascade can't be built as asked.
     """
 
-    __slots__ = ("_config", "_endpoints", "_is_gateway", "_limits", "_rules", "_stream_limits")
+    __slots__ = ("_config", "_endpoints", "_is_gateway", "_limits", "_rules")
 
     def __init__(
         self,
@@ -119,8 +119,7 @@ class LLMCascade:
         self._endpoints = tuple(Endpoint(target, params, times["timeout"]) for target in targets)
         breakers = {endpoint: Breaker(breaker) for endpoint in self._endpoints}
         self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock(), breakers)
-        self._stream_limits = replace(Limits(**times), timeout=...)
-        self._limits = replace(self._stream_limits, first_token_timeout=None)
+        self._limits = replace(Limits(**times), timeout=...)
         self._is_gateway = params.get("api_base") is not None
 
     @classmethod
@@ -189,9 +188,8 @@ class LLMCascade:
             ResponseTruncatedError: ``max_tokens`` was spent before any text came.
             ProviderError: no target could serve; this is what the last one said.
         """
-        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-        sent = self._checked(params, sampling)
-        limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
+        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+        limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         asked = build_messages(user_prompt, system_prompt, messages)
         return LLMResponse(**await self._ask(_TextForm(), asked, limits, sent))
 
@@ -217,9 +215,8 @@ class LLMCascade:
             ResponseParsingError: the answer is not JSON.
             ResponseTruncatedError: ``max_tokens`` cut the answer.
         """
-        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-        sent = self._checked(params, sampling)
-        limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
+        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+        limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         asked = build_messages(user_prompt, system_prompt, messages)
         return LLMJSONResponse(**await self._ask(JSONForm(), asked, limits, sent))
 
@@ -253,9 +250,8 @@ class LLMCascade:
         """
         if "response_format" in params:
             raise InvalidRequestError("response_format is made from response_model here; give only one of them")
-        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-        sent = self._checked(params, sampling)
-        limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
+        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+        limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         form = _schema_form(response_model)
         asked = build_messages(user_prompt, system_prompt, messages)
         return LLMStructuredResponse(**await self._ask(form, asked, limits, sent))
@@ -282,11 +278,9 @@ class LLMCascade:
         instead of the cascade's. What happens when the stream breaks later is up to the way it is read: see
         ``LLMStreamResponse``.
         """
-        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-        sent = self._checked(params, sampling)
+        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
         asked = build_messages(user_prompt, system_prompt, messages)
         limits = self._limited(
-            self._stream_limits,
             timeout=timeout,
             first_token_timeout=first_token_timeout,
             stall_timeout=stall_timeout,
@@ -316,26 +310,24 @@ class LLMCascade:
             RequestError, ResponseTruncatedError, ProviderError: as for ``get_response``. LiteLLM's own exception is
                 the ``__cause__``.
         """
-        sent, asked = self._checked(params, {}), check_messages(messages)
-        if not stream:
-            limits = self._limited(self._limits, timeout=timeout, deadline=deadline, hedge_after=hedge_after)
-            return (await self._ask(_TextForm(), asked, limits, sent))["raw"]
+        sent, asked = self._checked(params), check_messages(messages)
         limits = self._limited(
-            self._stream_limits,
             timeout=timeout,
             first_token_timeout=first_token_timeout,
             stall_timeout=stall_timeout,
             deadline=deadline,
             hedge_after=hedge_after,
         )
-        return ChunkStream(await self._open(asked, limits, sent))
+        if stream:
+            return ChunkStream(await self._open(asked, limits, sent))
+        return (await self._ask(_TextForm(), asked, limits, sent))["raw"]
 
-    def _limited(self, limits: Limits, **given: float | EllipsisType | None) -> Limits:
+    def _limited(self, **given: float | EllipsisType | None) -> Limits:
         """The cascade's times, and instead of them those that were given with a call."""
         own = {name: seconds(name, value, InvalidRequestError) for name, value in given.items() if value is not ...}
-        return replace(limits, **own) if own else limits
+        return replace(self._limits, **own) if own else self._limits
 
-    def _checked(self, params: dict[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(self, params: dict[str, Any], **sampling: float | None) -> dict[str, Any]:
         """The parameters of a call, those that are not set left out."""
         if params:
             providers = (endpoint.provider for endpoint in self._endpoints)
@@ -374,7 +366,7 @@ class LLMCascade:
             sent = {**params, "timeout": max(timeout or NO_LIMIT, silence)}
             return await begun(endpoint, await endpoint.stream(messages, sent, last_words))
 
-        call = Call(self._rules, self._endpoints, limits, ask)
+        call = Call(self._rules, self._endpoints, limits, ask, is_stream=True)
         return Source(call, await call.serve())
 
     def _rehearsed(self, targets: list[Target], clock: Clock) -> LLMCascade:

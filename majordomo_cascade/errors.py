@@ -42,7 +42,7 @@ class MajordomoError(Exception):
     """Anything that goes wrong in a cascade."""
 
     attempts: tuple[Attempt, ...] = ()
-    """Everything that was tried in the call that raised this, in the order in which it ended."""
+    """Everything that was tried in the call that raised this, in the order in which it began."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)

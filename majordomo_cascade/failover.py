@@ -86,6 +86,7 @@ class Limits:
     timeout: float | EllipsisType | None = ...
     """For one attempt; left out, each target's own."""
     first_token_timeout: float | None = None
+    """For the first content of a stream; whole answers have none."""
     stall_timeout: float | None = None
     deadline: float | None = None
     hedge_after: float | None = None
@@ -115,10 +116,13 @@ class Call(Generic[T]):
         endpoints: Sequence[Endpoint],
         limits: Limits,
         ask: Callable[[Endpoint], Coroutine[Any, Any, Answer[T]]],
+        *,
+        is_stream: bool = False,
     ) -> None:
         self.rules = rules
         self.limits = limits
         self.ask = ask
+        self.is_stream = is_stream
         self.left = list(endpoints)
         self._first = endpoints[0]
         self._attempts: list[Attempt] = []
@@ -356,8 +360,8 @@ class Turn(Generic[T]):
 
     def report(self, value: Any, completion: Completion) -> dict[str, Any]:
         """The fields of a Response, from the record of the call."""
-        call = self._call
-        paid = [a.cost for a in call.attempts if a.outcome == "ok" or (a.usage and a.usage.total_tokens)]
+        call, attempts = self._call, self._call.attempts
+        paid = [a.cost for a in attempts if a.outcome == "ok" or (a.usage and a.usage.total_tokens)]
         return {
             "content": value,
             "provider": self.endpoint.provider,
@@ -367,7 +371,7 @@ class Turn(Generic[T]):
             "total_cost": None if None in paid else math.fsum(cost for cost in paid if cost),
             "latency": call.elapsed(),
             "finish_reason": completion.finish_reason,
-            "attempts": call.attempts,
+            "attempts": attempts,
             "failed_over": call.has_failed_over(self),
             "raw": completion.raw,
         }
@@ -388,8 +392,9 @@ class Turn(Generic[T]):
         self._number += 1
         self._began = self._call.elapsed()
         timeout, what = endpoint.timeout if limits.timeout is ... else limits.timeout, "timeout"
-        if limits.first_token_timeout is not None and (timeout is None or limits.first_token_timeout < timeout):
-            timeout, what = limits.first_token_timeout, "first_token_timeout"
+        first = limits.first_token_timeout if self._call.is_stream else None
+        if first is not None and (timeout is None or first < timeout):
+            timeout, what = first, "first_token_timeout"
         try:
             answer = await self.within(timeout, what, self._call.ask(endpoint))
         except asyncio.CancelledError:

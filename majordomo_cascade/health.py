@@ -21,7 +21,6 @@ State = Literal["closed", "open", "half_open"]
 #: What the request itself caused: it tells nothing about the target's health.
 NEUTRAL = (ContextWindowExceededError, UnsupportedRequestError)
 
-
 #: Seconds. A longer Retry-After is a mistake, or of no use: nobody would ask the target again.
 LONGEST_RETRY_AFTER = 3600.0
 
@@ -37,7 +36,7 @@ class CircuitBreaker(Settings):
     cooldown: Annotated[float, Field(gt=0)] = 10.0
     """How long, the first time; then one call asks it in its turn again. It doubles with each that fails."""
     max_cooldown: Annotated[float, Field(gt=0)] = 30.0
-    """The longest cooldown; only a Retry-After of the target's own can be longer."""
+    """The longest cooldown; only a Retry-After of the target's own can be longer, up to an hour."""
 
 
 @dataclass(frozen=True, slots=True)

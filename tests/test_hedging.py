@@ -201,15 +201,22 @@ async def test_of_an_error_and_an_answer_in_the_same_moment_the_answer_counts() 
 
 async def race(rehearsal: Rehearsal, ask: Any, together: asyncio.Event) -> Any:
     """Two turns beside one another, up to the moment when they may end together."""
+    _, serving = await hedged(rehearsal, ask)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    together.set()
+    return await serving
+
+
+async def hedged(rehearsal: Rehearsal, ask: Any) -> tuple[Call[str], asyncio.Future[Any]]:
+    """A call whose first turn goes on, and whose second one is about to begin."""
     cascade = rehearsal.cascade
     call: Call[str] = Call(cascade._rules, cascade._endpoints, Limits(timeout=None, hedge_after=2), ask)
     serving = asyncio.ensure_future(call.serve())
-    for advance in (2, 0):
-        for _ in range(5):
-            await asyncio.sleep(0)
-        rehearsal.clock.advance(advance)
-    together.set()
-    return await serving
+    for _ in range(5):
+        await asyncio.sleep(0)
+    rehearsal.clock.advance(2)
+    return call, serving
 
 
 async def test_a_loser_that_does_not_go_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,12 +255,7 @@ async def test_a_winner_is_closed_if_the_call_is_cancelled_while_the_loser_goes(
         return Answer(endpoint.provider, close=close)
 
     with rehearse(LLMCascade(WIRES[:2])) as rehearsal:
-        cascade = rehearsal.cascade
-        call = Call(cascade._rules, cascade._endpoints, Limits(timeout=None, hedge_after=2), ask)
-        serving = asyncio.ensure_future(call.serve())
-        for _ in range(5):
-            await asyncio.sleep(0)
-        rehearsal.clock.advance(2)
+        call, serving = await hedged(rehearsal, ask)
         with pytest.raises(asyncio.CancelledError):
             await serving
     assert closed == ["anthropic"]
@@ -289,15 +291,10 @@ async def test_a_deadline_that_one_of_them_meets_first_counts_against_the_other_
         raise AssertionError
 
     with rehearse(LLMCascade(WIRES[:2])) as rehearsal:
-        cascade = rehearsal.cascade
-        call = Call(cascade._rules, cascade._endpoints, Limits(timeout=None, hedge_after=2), ask)
-        serving = asyncio.ensure_future(call.serve())
-        for _ in range(5):
-            await asyncio.sleep(0)
-        rehearsal.clock.advance(2)
+        call, serving = await hedged(rehearsal, ask)
         with pytest.raises(DeadlineExceededError):
             await serving
-    assert [health.failures for health in cascade.health] == [1, 1]
+        assert [health.failures for health in rehearsal.cascade.health] == [1, 1]
     assert tried(call.attempts) == [("openai", "cancelled"), ("anthropic", "failed")]
 
 

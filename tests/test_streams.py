@@ -253,6 +253,12 @@ async def test_timeout_runs_until_the_first_content_where_nothing_else_is_set(pr
     assert rehearsal.clock.now() == 115
 
 
+async def test_whole_answers_have_no_first_token() -> None:
+    with rehearse(before(*WIRES[0], timeout=60, first_token_timeout=4), Hang()) as rehearsal:
+        response = await rehearsal.cascade.get_response("Hello")
+    assert [attempt.seconds for attempt in response.attempts] == [60, 0]
+
+
 async def test_a_stall_is_measured_from_token_to_token() -> None:
     with rehearse(before(*WIRES[0], timeout=5, stall_timeout=20), BrokenStream("stall"), WHOLE) as rehearsal:
         with pytest.raises(StreamInterruptedError, match="no answer within its stall_timeout of 20 s"):
@@ -920,5 +926,9 @@ async def test_what_is_only_for_streams_is_refused_elsewhere(name: str) -> None:
     given = {name: 5.0}
     with pytest.raises(InvalidRequestError, match=f"'{name}' is an option of LLMCascade or an argument of get_resp"):
         await cascade.get_response("Hello", **given)
+    message = [{"role": "user", "content": "Hello"}]
+    assert (await cascade.acompletion(message, mock_response="Hi", **given)).choices  # for the day it is a stream
+    with pytest.raises(InvalidRequestError, match=f"{name} must be a positive number of seconds"):
+        await cascade.acompletion(message, **{**given, name: 0})
     with pytest.raises(InvalidRequestError, match="stream=True: use get_response_stream"):
         await cascade.get_response("Hello", stream=True)
