@@ -8,22 +8,22 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from .asking import Question
 from .chunks import Chunks
-from .errors import ConfigurationError, InvalidRequestError, MajordomoError, ProviderError, ResponseTruncatedError
-from .failover import Answer, Call, Clock, Limits, Rejected, Rules, SystemClock
-from .gateway import NO_LIMIT, Completion, Endpoint, resolve
+from .errors import ConfigurationError, InvalidRequestError, MajordomoError, ProviderError
+from .failover import Answer, Call, Clock, Limits, Rules, SystemClock
+from .gateway import NO_LIMIT, Endpoint, resolve
 from .health import Breaker, CircuitBreaker, TargetHealth
 from .request import Message, build_messages, check_messages, check_params, fresh
 from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse
 from .retry import RetryPolicy
-from .settings import Settings, seconds
+from .settings import Settings, seconds, times
 from .streaming import ChunkStream, LLMStreamResponse, Source, begun
-from .structured import Abilities, Form, JSONForm, SchemaForm
+from .structured import Form, JSONForm, TextForm, schema_form, type_form
 from .target import Target
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class LLMCascade:
         deadline: seconds for the whole call, with all targets, retries and waits; None for no limit.
         hedge_after: seconds without an answer after which the next target is asked beside a slow one, which may cost
             two answers; None for never.
+        reasks: how often a target is shown what is wrong with its JSON, and asked again; each time may cost an answer.
         failover_on: exception types, or a function from ``MajordomoError`` to bool: what moves a call on to the next
             target. (``DeadlineExceededError`` never does.)
         on_attempt: called with every ``Attempt`` as it ends. What it raises is logged, and breaks nothing.
@@ -76,7 +77,7 @@ class LLMCascade:
         ConfigurationError: the cascade can't be built as asked.
     """
 
-    __slots__ = ("_config", "_endpoints", "_is_gateway", "_limits", "_rules")
+    __slots__ = ("_config", "_endpoints", "_is_gateway", "_limits", "_reasks", "_rules")
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class LLMCascade:
         stall_timeout: float | None = 30.0,
         deadline: float | None = None,
         hedge_after: float | None = None,
+        reasks: int = 0,
         failover_on: FailoverRule = (ProviderError,),
         on_attempt: Callable[[Attempt], object] | None = None,
         **params: Any,
@@ -106,20 +108,21 @@ class LLMCascade:
         params = fresh(check_params(params, (target.provider for target in targets), ConfigurationError))
         for target in targets:
             check_params(target.params, (target.provider,), ConfigurationError)
-        times = {
+        limits = {
             "timeout": timeout,
             "first_token_timeout": first_token_timeout,
             "stall_timeout": stall_timeout,
             "deadline": deadline,
             "hedge_after": hedge_after,
         }
-        times = {name: seconds(name, value, ConfigurationError) for name, value in times.items()}
+        limits = {name: seconds(name, value, ConfigurationError) for name, value in limits.items()}
+        self._reasks = times("reasks", reasks, ConfigurationError)
         own = {"retry": retry, "breaker": breaker, "failover_on": failover_on, "on_attempt": on_attempt}
-        self._config: dict[str, Any] = {"providers": targets, **times, **own, **params}
-        self._endpoints = tuple(Endpoint(target, params, times["timeout"]) for target in targets)
+        self._config: dict[str, Any] = {"providers": targets, **limits, "reasks": reasks, **own, **params}
+        self._endpoints = tuple(Endpoint(target, params, limits["timeout"]) for target in targets)
         breakers = {endpoint: Breaker(breaker) for endpoint in self._endpoints}
         self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock(), breakers)
-        self._limits = replace(Limits(**times), timeout=...)
+        self._limits = replace(Limits(**limits), timeout=...)
         self._is_gateway = params.get("api_base") is not None
 
     @classmethod
@@ -152,8 +155,19 @@ class LLMCascade:
     @property
     def health(self) -> tuple[TargetHealth, ...]:
         """How each target is doing, in order of preference."""
-        now, breakers = self._rules.clock.now(), self._rules.breakers
-        return tuple(breakers[one].show(one.provider, one.model, now) for one in self._endpoints)
+        now = self._rules.clock.now()
+        pairs = ((endpoint, self._rules.breakers[endpoint]) for endpoint in self._endpoints)
+        return tuple(
+            TargetHealth(
+                endpoint.provider,
+                endpoint.model,
+                breaker.state(now),
+                breaker.failures,
+                breaker.cooldown(now),
+                endpoint.ladder.rung(),
+            )
+            for endpoint, breaker in pairs
+        )
 
     async def get_response(
         self,
@@ -191,7 +205,7 @@ class LLMCascade:
         sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
         limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMResponse(**await self._ask(_TextForm(), asked, limits, sent))
+        return LLMResponse(**await self._ask(TextForm(), asked, limits, sent))
 
     async def get_json_response(
         self,
@@ -205,20 +219,31 @@ class LLMCascade:
         timeout: float | EllipsisType | None = ...,
         deadline: float | EllipsisType | None = ...,
         hedge_after: float | EllipsisType | None = ...,
+        schema: Mapping[str, Any] | None = None,
+        reasks: int | EllipsisType = ...,
         **params: Any,
     ) -> LLMJSONResponse:
-        """Ask for a JSON object or array of any shape: by JSON mode where LiteLLM offers it, and in words.
+        """Ask for a JSON object or array, as ``get_structured_json_response`` does it.
 
-        Arguments and errors are those of ``get_response``, and:
+        Args:
+            schema: a JSON Schema that the answer must match (``$ref`` only within it; ``format`` is not checked). None
+                for any shape.
+            reasks: how often a target is shown what is wrong with its answer and asked again, instead of the cascade's.
+
+        The other arguments and errors are those of ``get_response``, and:
 
         Raises:
             ResponseParsingError: the answer is not JSON.
+            ResponseValidationError: the answer is JSON, but does not match the schema.
             ResponseTruncatedError: ``max_tokens`` cut the answer.
         """
+        form: Form[dict[str, Any] | list[Any]] = JSONForm() if schema is None else schema_form(schema)
+        if schema is not None and "response_format" in params:
+            raise InvalidRequestError("response_format is made from schema here; give only one of them")
         sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
         limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMJSONResponse(**await self._ask(JSONForm(), asked, limits, sent))
+        return LLMJSONResponse(**await self._ask(form, asked, limits, sent, reasks))
 
     async def get_structured_json_response(
         self,
@@ -233,13 +258,19 @@ class LLMCascade:
         timeout: float | EllipsisType | None = ...,
         deadline: float | EllipsisType | None = ...,
         hedge_after: float | EllipsisType | None = ...,
+        reasks: int | EllipsisType = ...,
         **params: Any,
     ) -> LLMStructuredResponse[T]:
-        """Ask for a value of a type: by its JSON Schema where LiteLLM offers that, else with the schema in the prompt.
+        """Ask for a value of a type, by the surest way that the target takes.
+
+        That is its JSON Schema as a parameter, or JSON mode with the schema in the prompt, or the schema in the prompt
+        alone. It begins where LiteLLM (or the Target) says that the model stands, and goes on one rung lower, for the
+        life of the cascade, where the provider refuses that, or where two answers in a row are no JSON.
 
         Args:
             response_model: anything that pydantic's ``TypeAdapter`` takes: a model, a dataclass, a TypedDict,
                 ``list[Item]``, a union, a primitive.
+            reasks: how often a target is shown what is wrong with its answer and asked again, instead of the cascade's.
 
         The other arguments and errors are those of ``get_response``, and:
 
@@ -252,9 +283,9 @@ class LLMCascade:
             raise InvalidRequestError("response_format is made from response_model here; give only one of them")
         sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
         limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
-        form = _schema_form(response_model)
+        form = type_form(response_model)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMStructuredResponse(**await self._ask(form, asked, limits, sent))
+        return LLMStructuredResponse(**await self._ask(form, asked, limits, sent, reasks))
 
     async def get_response_stream(
         self,
@@ -320,7 +351,7 @@ class LLMCascade:
         )
         if stream:
             return ChunkStream(await self._open(asked, limits, sent))
-        return (await self._ask(_TextForm(), asked, limits, sent))["raw"]
+        return (await self._ask(TextForm(), asked, limits, sent))["raw"]
 
     def _limited(self, **given: float | EllipsisType | None) -> Limits:
         """The cascade's times, and instead of them those that were given with a call."""
@@ -336,22 +367,19 @@ class LLMCascade:
         return params
 
     async def _ask(
-        self, form: Form[T], messages: list[Message], limits: Limits, params: dict[str, Any]
+        self,
+        form: Form[T],
+        messages: list[Message],
+        limits: Limits,
+        params: dict[str, Any],
+        reasks: int | EllipsisType = ...,
     ) -> dict[str, Any]:
         """The path of all ways to ask for a whole answer: the fields of a Response."""
         if limits.timeout is not ...:
             params["timeout"] = limits.timeout or NO_LIMIT
-
-        async def ask(endpoint: Endpoint) -> Answer[tuple[T, Completion]]:
-            asked, shaped = form.ask(messages, endpoint.abilities)
-            completion = await endpoint.complete(asked, {**shaped, **params})
-            try:
-                value = form.read(_text(completion, form), endpoint.provider, endpoint.model)
-            except MajordomoError as error:
-                raise Rejected(error, completion.usage, completion.cost) from None
-            return Answer((value, completion), completion.usage, completion.cost)
-
-        turn = await Call(self._rules, self._endpoints, limits, ask).serve()
+        reasks = self._reasks if reasks is ... else times("reasks", reasks, InvalidRequestError)
+        question = Question(form, messages, params, reasks)
+        turn = await Call(self._rules, self._endpoints, limits, question.ask).serve()
         return turn.report(*turn.answer.value)
 
     async def _open(self, messages: list[Message], limits: Limits, params: dict[str, Any]) -> Source:
@@ -390,46 +418,6 @@ class LLMCascade:
                     "use a function or class that can be imported by name, or build the cascade where it is used"
                 ) from error
         return _rebuild, (self._config,)
-
-
-class _TextForm:
-    """Text as it comes."""
-
-    def ask(self, messages: list[Message], abilities: Abilities) -> tuple[list[Message], dict[str, Any]]:
-        """The messages, with nothing added."""
-        return messages, {}
-
-    def read(self, text: str, provider: str, model: str) -> str:
-        """The text."""
-        return text
-
-
-@lru_cache(maxsize=256)
-def _cached_form(response_model: Any, spelling: str) -> SchemaForm[Any]:
-    """A type's form, built once: pydantic takes milliseconds to build a validator."""
-    return SchemaForm(response_model)
-
-
-def _schema_form(response_model: TypeForm[T]) -> SchemaForm[T]:
-    """The form of a type, from the cache where the type can be hashed (some Annotated ones can't)."""
-    try:
-        return _cached_form(response_model, str(response_model))  # type: ignore[arg-type]
-    except TypeError:
-        return SchemaForm(response_model)
-
-
-def _text(completion: Completion, form: Form[Any]) -> str:
-    """The answer's text, whole where half of it is of no use."""
-    text = completion.text()
-    if completion.finish_reason == "length" and not isinstance(form, _TextForm):
-        name = f"{completion.provider}/{completion.model}"
-        raise ResponseTruncatedError(
-            f"{name}: max_tokens cut the JSON answer after {len(text)} characters; raise it, or ask for less",
-            provider=completion.provider,
-            model=completion.model,
-            partial_content=text,
-        )
-    return text
 
 
 def _targets(providers: Any) -> list[Target]:

@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 from .errors import (
     AuthenticationError,
@@ -31,6 +31,7 @@ from .errors import (
     ContextWindowExceededError,
     InvalidRequestError,
     InvalidResponseError,
+    MajordomoError,
     ModelNotFoundError,
     PermissionDeniedError,
     ProviderConnectionError,
@@ -198,6 +199,16 @@ ANSWERS = ("response", "raw_response", "response_object", "completion_response",
 #: An answer's body that is not what its headers say.
 UNREADABLE = ("DecodingError", "ContentEncodingError")
 
+#: What a 400 or 422 speaks of if the form of the answer is what it refuses, not what is asked.
+FORMAT = re.compile(
+    r"(response|output).?(format|mime|schema|json|config)|json.?(schema|mode|object)|schema|structured.?output|grammar|guided",
+    re.IGNORECASE,
+)
+#: The same, where LiteLLM sends the schema as a tool.
+TOOLS = re.compile(r"\btools?\b|tool_(choice|use)|function.?call", re.IGNORECASE)
+#: Groq's word for a model that did not write what its format asked for.
+FAILED_FORMAT = ("json_validate_failed", "tool_use_failed")
+
 #: Shorter than this, a string is too common to be told from the vendor's own words.
 SHORTEST_SECRET = 8
 #: Characters of a vendor's text that are read, and that are quoted.
@@ -246,6 +257,31 @@ def classify(
         ours = verdict(message)
     ours.__cause__ = error
     return ours
+
+
+def blame_of_format(
+    error: Exception, *, has_tools: bool, outside: BaseException | None
+) -> Literal["refused", "failed"] | None:
+    """Whether the way in which JSON was asked for is at fault.
+
+    It is "refused" by the provider, or by LiteLLM on the way, or "failed" by the model, by the word of a provider that
+    sees to it. ``has_tools`` says that the caller sent tools, which a provider may complain of as well; ``outside`` is
+    as for ``classify``.
+    """
+    links = list(chain(error, outside))
+    answer = next((found for link in links if (found := _answer(link, ()))), None)
+    if answer is not None:
+        if answer.status not in (400, 422):
+            return None
+        if any(code in FAILED_FORMAT for code in answer.codes):
+            return "failed"
+        said = str(answer.body)[:LONGEST_TEXT]
+    elif isinstance(error, RequestError | UnsupportedRequestError):
+        said = str(error.__cause__)
+    else:
+        return "refused" if _is_litellms_bug(error, links) else None
+    is_blamed = FORMAT.search(said) or (not has_tools and TOOLS.search(said))
+    return "refused" if is_blamed else None
 
 
 def chain(error: BaseException | None, outside: BaseException | None = None) -> Iterator[BaseException]:
@@ -318,6 +354,14 @@ def _missing_package(local: ImportError, error: Exception) -> ImportError:
 def _is(error: BaseException, *names: str) -> bool:
     """Whether the exception's class, or one that it derives from, has one of the names."""
     return any(base.__name__ in names for base in type(error).__mro__)
+
+
+def _is_litellms_bug(error: Exception, links: list[BaseException]) -> bool:
+    """Whether LiteLLM's code broke on its own objects (Groq's answers, without service_tier), or before it sent any."""
+    if isinstance(error, MajordomoError) or _is(error, *HANDED_BACK) or error.__traceback__ is None:
+        return any("'ModelResponse' object has no attribute" in str(link) for link in links)
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("litellm.")
 
 
 def _is_litellm(error: BaseException) -> bool:

@@ -70,13 +70,28 @@ class Answer(Generic[T]):
 
 
 class Rejected(Exception):  # noqa: N818 - a signal to the loop, not an error that users see
-    """Raised in an ask: an answer came, and was paid for, but can't be used because of ``error``."""
+    """Raised in an ask: what came can't be used because of ``error``; what it used was paid for.
 
-    def __init__(self, error: MajordomoError, usage: Usage, cost: float | None) -> None:
+    With ``again``, the same target is asked that next, at once, and this doesn't count: not as one of its retries, not
+    against its health, not as a failover.
+    """
+
+    def __init__(
+        self,
+        error: Exception,
+        usage: Usage | None = None,
+        cost: float | None = None,
+        again: Ask[Any] | None = None,
+    ) -> None:
         super().__init__(error)
         self.error = error
         self.usage = usage
         self.cost = cost
+        self.again = again
+
+
+#: One request to one target.
+Ask = Callable[[Endpoint], Coroutine[Any, Any, Answer[T]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +130,7 @@ class Call(Generic[T]):
         rules: Rules,
         endpoints: Sequence[Endpoint],
         limits: Limits,
-        ask: Callable[[Endpoint], Coroutine[Any, Any, Answer[T]]],
+        ask: Ask[T],
         *,
         is_stream: bool = False,
     ) -> None:
@@ -281,7 +296,9 @@ class Turn(Generic[T]):
         self._pass: Pass | None = breaker.enter(call.rules.clock.now())
         self._is_probe = self._pass.is_probe
         self._is_last = not call.left
+        self._ask = call.ask
         self._number = 0
+        self._tries = 0
         self._waited = 0.0
         self._began = 0.0
 
@@ -297,13 +314,16 @@ class Turn(Generic[T]):
                 try:
                     self.answer = await self._attempt()
                     break
+                except Rejected as rejected:
+                    self._ask, self._waited = rejected.again or self._ask, 0.0
                 except MajordomoError as error:
+                    self._tries += 1
                     wait = self._wait(error)
                     if wait is None:
                         raise
-                self._waited = wait
-                if wait:
-                    await self._call.rules.clock.sleep(wait)
+                    self._waited = wait
+                    if wait:
+                        await self._call.rules.clock.sleep(wait)
         except BaseException as error:
             self.leave(error)
             raise
@@ -349,8 +369,8 @@ class Turn(Generic[T]):
         self._breaker.leave(self._pass, error, now)
         self._pass = None
         if self._breaker.is_open and not was_open:
-            shown = self._breaker.show(self.endpoint.provider, self.endpoint.model, now)
-            logger.warning("%s is asked last for %g s: its breaker opened", self.endpoint.name, shown.cooldown)
+            cooldown = self._breaker.cooldown(now)
+            logger.warning("%s is asked last for %g s: its breaker opened", self.endpoint.name, cooldown)
         elif was_open and not self._breaker.is_open:
             logger.info("%s is asked in its turn again: its breaker closed", self.endpoint.name)
 
@@ -383,7 +403,12 @@ class Turn(Generic[T]):
             self.end("cancelled")
 
     async def _attempt(self) -> Answer[T]:
-        """One request, within its time, on the record."""
+        """One request, within its time, on the record.
+
+        Raises:
+            Rejected: the target is to be asked something else.
+            Exception: what keeps it from answering.
+        """
         limits, endpoint = self._call.limits, self.endpoint
         if self._call.remaining() <= 0:
             if not self._number:
@@ -396,13 +421,16 @@ class Turn(Generic[T]):
         if first is not None and (timeout is None or first < timeout):
             timeout, what = first, "first_token_timeout"
         try:
-            answer = await self.within(timeout, what, self._call.ask(endpoint))
+            answer = await self.within(timeout, what, self._ask(endpoint))
         except asyncio.CancelledError:
             self.end("cancelled")
             raise
         except Rejected as rejected:
-            error = rejected.error
-            self.end("failed" if isinstance(error, ProviderError) else "rejected", error, rejected.usage, rejected.cost)
+            error, came = rejected.error, rejected.usage is not None
+            outcome: Outcome = "rejected" if came and not isinstance(error, ProviderError) else "failed"
+            self.end(outcome, error, rejected.usage, rejected.cost)
+            if rejected.again:
+                raise
             raise error from error.__cause__
         except Exception as error:
             self.end("failed", error)
@@ -415,7 +443,7 @@ class Turn(Generic[T]):
         """Seconds until the next attempt at this target, None to leave it."""
         if self._is_probe and not self._is_last:
             return None
-        wait = self._call.rules.retry.wait(error, self._number, last=self._is_last)
+        wait = self._call.rules.retry.wait(error, self._tries, last=self._is_last)
         return wait if wait is not None and wait < self._call.remaining() else None
 
     def _out_of_time(self) -> DeadlineExceededError:

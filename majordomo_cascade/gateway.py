@@ -21,7 +21,7 @@ from types import CodeType
 from typing import Any
 
 from .chunks import Chunks, LastWords, NotWholeError
-from .classify import chain, classify
+from .classify import chain, classify, scrub
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -31,7 +31,7 @@ from .errors import (
 )
 from .request import Message, fresh
 from .responses import Usage
-from .structured import Abilities
+from .structured import Abilities, Ladder, Rung, Shape
 from .target import Target, key_problem
 
 #: Providers to which a key in the environment is the only way in, and the names LiteLLM reads it from. The others
@@ -80,6 +80,12 @@ LOADED_EARLY = (
     "litellm._service_logger",
     "litellm.proxy._types",
 )
+
+#: The tool that LiteLLM lets a model without native schemas answer by (RESPONSE_FORMAT_TOOL_NAME in its constants).
+JSON_TOOL = "json_tool_call"
+
+#: Characters of an answer that is quoted.
+LONGEST_EXCERPT = 200
 
 _SECRET = re.compile("key|token|secret|password|auth", re.IGNORECASE)
 
@@ -161,12 +167,16 @@ class Completion:
     model: str
     usage: Usage
     cost: float | None
+    most_tokens: int | None = None
+    """The longest answer that was asked for, where LiteLLM may call one that it cut whole."""
 
     @property
     def finish_reason(self) -> str | None:
         """Why the model stopped, as LiteLLM reports it; None where there is no choice at all."""
         choices = getattr(self.raw, "choices", None)
         reason = getattr(choices[0], "finish_reason", None) if choices else None
+        if reason == "stop" and self.most_tokens is not None and self.usage.output_tokens >= self.most_tokens:
+            return "length"
         return reason if isinstance(reason, str) else None
 
     def text(self) -> str:
@@ -194,6 +204,28 @@ class Completion:
             )
         raise self._invalid(f"{name}: the answer is empty")
 
+    def json_text(self) -> str:
+        """The text of the first choice, or of the tool call by which LiteLLM lets some models answer in JSON.
+
+        Raises:
+            ResponseTruncatedError: ``max_tokens`` cut it: half of a JSON text is of no use.
+            InvalidResponseError, ContentPolicyError: as for ``text``.
+        """
+        text = self.text()
+        if self.finish_reason == "length":
+            raise ResponseTruncatedError(
+                f"{self.provider}/{self.model}: max_tokens cut the JSON answer after {len(text)} characters; "
+                "raise it, or ask for less",
+                provider=self.provider,
+                model=self.model,
+                partial_content=text,
+            )
+        for call in getattr(self.raw.choices[0].message, "tool_calls", None) or ():
+            tool: Any = getattr(call, "function", None)
+            if getattr(tool, "name", None) == JSON_TOOL and isinstance(tool.arguments, str):
+                return tool.arguments
+        return text
+
     def _invalid(self, message: str) -> InvalidResponseError:
         return InvalidResponseError(message, provider=self.provider, model=self.model)
 
@@ -207,7 +239,9 @@ class Endpoint:
         "_key_hint",
         "_key_names",
         "_litellm",
+        "_max_tokens",
         "abilities",
+        "ladder",
         "model",
         "name",
         "provider",
@@ -222,7 +256,13 @@ class Endpoint:
         self.model = target.model
         self.name = f"{target.provider}/{target.model}"
         self.timeout = target.timeout or timeout
-        self.abilities = self._abilities()
+        takes_format = self._takes_format()
+        self.abilities = self._abilities(takes_format=takes_format)
+        self.ladder = Ladder(self.abilities.rung)
+        self._max_tokens: Any = None
+        if self.provider == "anthropic":
+            with contextlib.suppress(Exception):  # what LiteLLM sends where the caller sends none
+                self._max_tokens = self._litellm.AnthropicConfig.get_config(model=self.name).get("max_tokens")
         self._key_names = KEY_NAMES.get(target.provider, ())
         self._key_hint = "set " + ", or ".join([*self._key_names[:1], "api_key=… on its Target"])
         own: dict[str, Any] = dict(target.params)
@@ -241,15 +281,22 @@ class Endpoint:
             "max_retries": 0,  # both, always: the vendor's client reads one, LiteLLM's wrapper the other
             "num_retries": 0,
         }
+        if target.structured_output not in (None, "prompt") and not takes_format:  # LiteLLM is to believe it, too
+            allowed = self._base.get("allowed_openai_params") or []
+            self._base["allowed_openai_params"] = [*allowed, "response_format"]
 
-    def _abilities(self) -> Abilities:
-        """What LiteLLM says of the model; asking also loads the vendor's modules."""
-        name = {"model": self.model, "custom_llm_provider": self.provider}
-        supported = self._litellm.get_supported_openai_params(**name) or ()
-        if "response_format" not in supported:
-            return Abilities(json_mode=False, json_schema=False)
-        json_schema = bool(self._litellm.supports_response_schema(**name))
-        return Abilities(json_mode=True, json_schema=json_schema, bends="claude" in self.model)
+    def _takes_format(self) -> bool:
+        """Whether LiteLLM knows ``response_format`` for the model; asking also loads the vendor's modules."""
+        known = self._litellm.get_supported_openai_params(model=self.model, custom_llm_provider=self.provider)
+        return "response_format" in (known or ())
+
+    def _abilities(self, *, takes_format: bool) -> Abilities:
+        """What the caller, or else LiteLLM, says of the model."""
+        shape: Shape = "inlined" if "claude" in self.model else "plain" if "gemini" in self.name else "strict"
+        rung: Rung = "json_mode" if takes_format else "prompt"
+        if takes_format and self._litellm.supports_response_schema(model=self.model, custom_llm_provider=self.provider):
+            rung = "json_schema"
+        return Abilities(self.target.structured_output or rung, shape)
 
     async def complete(self, messages: list[Message], params: Mapping[str, Any]) -> Completion:
         """One call of ``litellm.acompletion``, which is one request on the wire.
@@ -259,8 +306,9 @@ class Endpoint:
             RequestError: the request is at fault.
             Exception: a bug of the caller's or of LiteLLM's, as what it is.
         """
-        raw = await self._call(self._request(messages, params))
-        return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw))
+        sent = self._request(messages, params)
+        raw = await self._call(sent)
+        return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw), self._most_tokens(sent))
 
     async def stream(self, messages: list[Message], params: Mapping[str, Any], last_words: LastWords) -> Chunks:
         """The same as a stream. Some vendors get the request only when it is read.
@@ -335,6 +383,22 @@ class Endpoint:
             is_reading=is_reading,
             reported=reported,
         )
+
+    def excerpt(self, text: str, messages: list[Message], params: Mapping[str, Any]) -> str:
+        """The beginning of an answer, on one line, without the keys and prompts that it echoes."""
+        shown = scrub(text, _secrets({**self._base, **params, "messages": messages}, ()))
+        return shown if len(shown) <= LONGEST_EXCERPT else f"{shown[:LONGEST_EXCERPT]}…"
+
+    def _most_tokens(self, sent: Mapping[str, Any]) -> int | None:
+        """The longest answer that was asked of a Claude model in JSON.
+
+        Where that answers by a tool, LiteLLM says "stop" for an answer that was cut, and half of one can be valid
+        (llms/anthropic/chat/transformation.py, ``completion_response["stop_reason"] = "stop"``).
+        """
+        if self.abilities.shape != "inlined" or "response_format" not in sent:
+            return None
+        most = sent.get("max_tokens") or sent.get("max_completion_tokens") or self._max_tokens
+        return most if isinstance(most, int) else None
 
     def _check_key(self, sent: Mapping[str, Any]) -> None:
         """See a missing or malformed key before the request, where a key in the environment is the only way in.

@@ -51,6 +51,9 @@ class TargetHealth:
     """Calls in a row that it could not serve."""
     cooldown: float
     """Seconds until one call asks it in its turn again, 0.0 if it is not open."""
+    structured_output: Literal["json_schema", "json_mode", "prompt"]
+    """How it is asked for JSON of a schema: as it can do by the word of the caller or LiteLLM, or, where it has refused
+    that or brought none, one rung lower."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -82,11 +85,18 @@ class Breaker:
         """Whether the target is asked last, or due to be probed."""
         return self._open_until is not None
 
-    def show(self, provider: str, model: str, now: float) -> TargetHealth:
-        """What the cascade's ``health`` shows."""
-        cooldown = max(0.0, (self._open_until or now) - now)
-        state: State = "closed" if self._open_until is None else "open" if cooldown else "half_open"
-        return TargetHealth(provider, model, state, self._failures, cooldown)
+    @property
+    def failures(self) -> int:
+        """Calls in a row that the target could not serve."""
+        return self._failures
+
+    def cooldown(self, now: float) -> float:
+        """Seconds until the target is due to be probed, 0.0 if it is not open."""
+        return max(0.0, (self._open_until or now) - now)
+
+    def state(self, now: float) -> State:
+        """How the target is."""
+        return "closed" if self._open_until is None else "open" if self.cooldown(now) else "half_open"
 
     def takes_turns(self, now: float) -> bool:
         """Whether the target is asked in its turn: it is well, or it is due and nobody is probing it yet."""

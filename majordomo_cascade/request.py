@@ -43,9 +43,12 @@ OURS = (
     "messages",
     "on_attempt",
     "providers",
+    "reasks",
     "response_model",
     "retry",
+    "schema",
     "stall_timeout",
+    "structured_output",
     "system_prompt",
     "temperature",
     "timeout",
@@ -69,11 +72,11 @@ MISPLACED = {
         ("system_prompt", "user_prompt"), "belongs to a call, and not to acompletion, which takes messages"
     ),
     "messages": "belong to a call, not to a cascade or a target",
+    "reasks": "is an option of LLMCascade or an argument of the calls that ask for JSON",
     "response_model": "belongs to get_structured_json_response",
+    "schema": "belongs to get_json_response",
+    "structured_output": "is a field of Target, not a parameter",
 }
-
-#: Options of this package that a later version brings; until then they would reach a vendor as its own.
-RESERVED = ("reasks",)
 
 #: Parameters that LiteLLM takes apart before it looks at them.
 DICTS = ("extra_body", "extra_headers", "headers", "metadata")
@@ -163,7 +166,7 @@ def check_params(
     for name, value in params.items():
         if problem := _problem(name, value):
             raise error(problem)
-    checked = {name: value for name, value in params.items() if name not in RESERVED}
+    checked = dict(params)
     if "base_url" in checked:  # LiteLLM's other name for it, which would win
         checked["api_base"] = checked.pop("base_url")
     for name in ("api_key", "api_base"):
@@ -187,8 +190,6 @@ def _problem(name: str, value: Any) -> str | None:
         return f"{name!r} {MISPLACED[name]}"
     if name == "stream" and value:
         return "stream=True: use get_response_stream, or acompletion, which takes it"
-    if name in RESERVED and value is not None:
-        return f"{name}={value!r} is not available in this version"
     if name in DICTS and value is not None:
         if not isinstance(value, dict):
             return f"{name} must be a dict, not {_kind(value)}"

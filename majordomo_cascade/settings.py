@@ -51,3 +51,14 @@ def seconds(name: str, value: Any, error: type[MajordomoError]) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise error(f"{name} must be a positive number of seconds, or None for no limit, not {value!r}")
     return float(value)
+
+
+def times(name: str, value: Any, error: type[MajordomoError]) -> int:
+    """Check how often something may be done.
+
+    Raises:
+        error: ``value`` is not 0, 1, 2 ….
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise error(f"{name} must be 0 or a positive whole number, not {value!r}")
+    return value

@@ -1,48 +1,115 @@
-"""JSON and schemas: what is added to a request, and how an answer's text becomes a value. Pure."""
+"""JSON and values of a type: how a target is asked for them, and how its answer's text becomes one. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
-from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from .errors import InvalidRequestError, ResponseParsingError, ResponseValidationError
+from .parsing import Found, dump_exactly, find_json, load_exactly
 from .request import Message
+from .schemas import (
+    DECIMAL,
+    WRAPPER,
+    EndlessError,
+    NotStrictError,
+    Schema,
+    check_references,
+    fit,
+    for_wire,
+    has_decimals,
+    inlined,
+    is_bent_for_claude,
+    rooted,
+)
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from pydantic_core import core_schema
     from typing_extensions import TypeForm  # unions are no `type` to a type checker
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-#: The field that carries what is not an object by itself, such as ``list[Item]``: vendors want one at the root.
-WRAPPER = "value"
+Rung = Literal["json_schema", "json_mode", "prompt"]
+Shape = Literal["strict", "plain", "inlined"]
 
-_OPENER = re.compile(r"[\[{]")
-_CLOSER = {"[": "]", "{": "}"}
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
-_FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*)\n?[ \t]*```", re.DOTALL)
+#: From the surest to the one that every model takes: the schema as a parameter that the vendor's decoder keeps to; JSON
+#: mode, with the schema in the prompt; the schema in the prompt alone.
+RUNGS: tuple[Rung, ...] = get_args(Rung)
+
+#: Answers without JSON in a row, after which a rung that promised some is not used again.
+MOST_PROSE = 2
+
+#: Problems that an error's message names, and that a model is told of; characters of a path and of what was expected.
+MOST_NAMED, MOST_TOLD, LONGEST_PATH, LONGEST_EXPECTED = 3, 20, 80, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What LiteLLM says that a target's model takes as ``response_format``."""
+    """What LiteLLM, or the caller, says that a target can do."""
 
-    json_mode: bool
-    json_schema: bool
-    bends: bool = False
-    """LiteLLM closes open objects and breaks references in the schemas it sends for this model."""
+    rung: Rung
+    """The highest that it takes."""
+    shape: Shape
+    """What its vendor, and LiteLLM on the way there, leave of a schema: OpenAI's strict mode where the schema can be
+    said in it, all of its structure, or that without references."""
+
+
+class Ladder:
+    """How one target is asked for JSON. What it refused, or did not keep, is not asked of it again."""
+
+    __slots__ = ("_left", "_prose")
+
+    def __init__(self, highest: Rung) -> None:
+        self._left = list(RUNGS[RUNGS.index(highest) :])
+        self._prose: Counter[Rung] = Counter()
+
+    def rung(self, among: Sequence[Rung] = RUNGS) -> Rung:
+        """The highest that is left; the lowest one is never lost."""
+        return next(rung for rung in self._left if rung in among)
+
+    def leave(self, rung: Rung) -> bool:
+        """Do without a rung from now on; False if that is so already."""
+        if rung not in self._left[:-1]:
+            return False
+        self._left.remove(rung)
+        return True
+
+    def heard(self, rung: Rung, *, is_json: bool) -> bool:
+        """Note what came of a promise of JSON; True if it was broken too often, and the rung is left."""
+        self._prose[rung] = 0 if is_json else self._prose[rung] + 1
+        return self._prose[rung] >= MOST_PROSE and self.leave(rung)
+
+
+class Asked(NamedTuple):
+    """A request, as far as the form of the answer shapes it."""
+
+    messages: list[Message]
+    params: dict[str, Any]
 
 
 class Form(Protocol[T_co]):
     """What is asked for: how the request asks for it, and how the answer's text is read."""
 
-    def ask(self, messages: list[Message], abilities: Abilities) -> tuple[list[Message], dict[str, Any]]:
-        """The messages and the parameters to send to a target with these abilities."""
+    @property
+    def is_json(self) -> bool:
+        """Whether half of an answer is of no use."""
+        ...
+
+    def rungs(self, shape: Shape) -> Sequence[Rung]:
+        """The ways to ask for it, the best one first; "prompt" is always among them."""
+        ...
+
+    def ask(self, messages: list[Message], rung: Rung, shape: Shape) -> Asked:
+        """The request for it."""
         ...
 
     def read(self, text: str, provider: str, model: str) -> T_co:
@@ -54,83 +121,167 @@ class Form(Protocol[T_co]):
         ...
 
 
+class TextForm:
+    """Text as it comes."""
+
+    is_json = False
+
+    def rungs(self, shape: Shape) -> Sequence[Rung]:
+        """One."""
+        return ("prompt",)
+
+    def ask(self, messages: list[Message], rung: Rung, shape: Shape) -> Asked:
+        """The messages, with nothing added."""
+        return Asked(messages, {})
+
+    def read(self, text: str, provider: str, model: str) -> str:
+        """The text."""
+        return text
+
+
 class JSONForm:
     """Any JSON object or array, of any shape."""
 
-    def ask(self, messages: list[Message], abilities: Abilities) -> tuple[list[Message], dict[str, Any]]:
-        """JSON mode where there is one; in words always, as OpenAI's JSON mode needs and Anthropic has nothing else."""
-        params = {"response_format": {"type": "json_object"}} if abilities.json_mode else {}
-        return instruct(messages, "Answer with JSON only: one object or array, no other text."), params
+    is_json = True
+
+    def rungs(self, shape: Shape) -> Sequence[Rung]:
+        """There is no schema to send."""
+        return RUNGS[1:]
+
+    def ask(self, messages: list[Message], rung: Rung, shape: Shape) -> Asked:
+        """In words always: OpenAI's JSON mode needs them, and Anthropic has nothing else."""
+        return _in_words(messages, rung, "Answer with JSON only: one object or array, no other text.")
 
     def read(self, text: str, provider: str, model: str) -> dict[str, Any] | list[Any]:
         """The object or array in the text."""
-        if (found := find_json(text)) is None:
-            raise _not_json("holds no complete JSON value", text, provider, model)
-        if not isinstance(found.value, dict | list):
-            raise _not_json("is JSON, but neither an object nor an array", text, provider, model)
-        return found.value
+        return _container(_found(text, provider, model), text, provider, model)
 
 
 class SchemaForm(Generic[T]):
-    """A value of a type that pydantic knows: a model, dataclass, TypedDict, ``list[Item]``, union, primitive.
+    """A value that a JSON Schema describes, and that ``validate`` makes from its text.
+
+    Args:
+        label: what a user calls it.
+        schema: of the value itself; what is no object is wrapped in one for the wire.
+        validate: raises ``Unfit`` for a text of another value.
+    """
+
+    is_json = True
+
+    def __init__(self, label: str, schema: Schema, validate: Callable[[str], T]) -> None:
+        self.label = label
+        self.name = re.sub(r"[^a-zA-Z0-9_-]+", "_", label).strip("_")[:64] or "answer"  # OpenAI's rule for names
+        self._value_schema = schema
+        self.schema, self._is_wrapped = rooted(schema)
+        self._has_decimals = has_decimals(schema)
+        self._validate = validate
+
+    def rungs(self, shape: Shape) -> Sequence[Rung]:
+        """All, if the schema gets through to the target as it is meant."""
+        return RUNGS[1:] if shape == "inlined" and self._inlined is None else RUNGS
+
+    def ask(self, messages: list[Message], rung: Rung, shape: Shape) -> Asked:
+        """With the schema: as a parameter, or in the prompt."""
+        if rung != "json_schema":
+            return _in_words(messages, rung, self._instruction)
+        strict = self._strict if shape == "strict" else None
+        schema = strict or (self._inlined if shape == "inlined" else self._plain)
+        named = {"name": self.name, "schema": schema, "strict": strict is not None}
+        return Asked(messages, {"response_format": {"type": "json_schema", "json_schema": named}})
+
+    def read(self, text: str, provider: str, model: str) -> T:
+        """The validated value in the text; a null where there is a default is left out, for strict mode asks for it."""
+        found = _found(text, provider, model)
+        problems, shown = [], []
+        for drop_nulls in (False, True):
+            try:
+                return self._validate(self._text(found, drop_nulls=drop_nulls))
+            except Unfit as unfit:
+                problems, shown = unfit.problems, unfit.shown
+        more = f"; and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
+        raise ResponseValidationError(
+            f"the answer of {provider}/{model} is JSON, but not of type {self.label}: {'; '.join(shown)}{more} "
+            "(see errors)",
+            provider=provider,
+            model=model,
+            raw_content=text,
+            errors=problems,
+        )
+
+    def _text(self, found: Found, *, drop_nulls: bool) -> str:
+        """The JSON text of the value: as it came, or unwrapped and led back to what the schema meant."""
+        is_wrapped = self._is_wrapped and isinstance(found.value, dict) and found.value.keys() == {WRAPPER}
+        if not (drop_nulls or self._has_decimals):
+            return json.dumps(found.value[WRAPPER]) if is_wrapped else found.text
+        try:
+            value = load_exactly(found.text)
+            return dump_exactly(fit(value[WRAPPER] if is_wrapped else value, self._value_schema, drop_nulls=drop_nulls))
+        except RecursionError:  # nested so deeply that pydantic refuses it, too
+            return found.text
+
+    @cached_property
+    def _instruction(self) -> str:
+        wanted = json.dumps(self.schema, ensure_ascii=False)
+        return f"Answer with JSON only, no other text, that matches this JSON Schema:\n{wanted}"
+
+    @cached_property
+    def _strict(self) -> Schema | None:
+        try:
+            return for_wire(self.schema, strict=True)
+        except NotStrictError:
+            return None
+
+    @cached_property
+    def _plain(self) -> Schema:
+        return for_wire(self.schema, strict=False)
+
+    @cached_property
+    def _inlined(self) -> Schema | None:
+        try:
+            schema = for_wire(inlined(self.schema), strict=False)
+        except EndlessError:
+            return None
+        return None if is_bent_for_claude(schema) else schema
+
+
+class Unfit(Exception):  # noqa: N818 - a signal, not an error that users see
+    """A JSON text is not of the type that was asked for.
+
+    ``problems`` are dicts with ``type``, ``loc`` and ``msg``, as pydantic's; ``shown`` tells the first ones without
+    quoting the answer.
+    """
+
+    def __init__(self, problems: list[dict[str, Any]], shown: list[str]) -> None:
+        super().__init__()
+        self.problems = problems
+        self.shown = shown
+
+
+def type_form(response_model: TypeForm[T]) -> SchemaForm[T]:
+    """The form of anything that pydantic's ``TypeAdapter`` takes: a model, dataclass, TypedDict, ``list[Item]`` ….
 
     Raises:
         InvalidRequestError: pydantic can't validate the type, or can't describe it as a JSON Schema.
     """
+    try:
+        return _cached_type_form(response_model, str(response_model))  # type: ignore[arg-type]
+    except TypeError:  # it can't be hashed, as some Annotated ones
+        return _type_form(response_model)
 
-    def __init__(self, response_model: TypeForm[T]) -> None:
-        self._label = _label(response_model)
-        self.name = re.sub(r"[^a-zA-Z0-9_-]+", "_", self._label).strip("_")[:64] or "answer"  # OpenAI's rule for names
-        try:
-            self._adapter: TypeAdapter[T] = TypeAdapter(response_model)
-            self.schema = self._adapter.json_schema()
-            self._wrapper: type[BaseModel] | None = None
-            if not _is_object(self.schema):
-                field: Any = {WRAPPER: (response_model, ...)}
-                self._wrapper = wrapper = create_model(self.name, **field)
-                self.schema = wrapper.model_json_schema()
-            self._is_fragile = _is_fragile(self.schema)
-        except Exception as error:  # of many kinds, pydantic's and Python's
-            raise InvalidRequestError(
-                f"response_model {self._label} can't be used: expected a pydantic model, or any type that pydantic's "
-                f"TypeAdapter takes and that has a JSON Schema ({str(error).partition(chr(10))[0]})"
-            ) from error
 
-    def ask(self, messages: list[Message], abilities: Abilities) -> tuple[list[Message], dict[str, Any]]:
-        """The native schema where there is one, otherwise the schema in the prompt (and JSON mode with it)."""
-        if abilities.json_schema and not (abilities.bends and self._is_fragile):
-            schema = {"name": self.name, "schema": self.schema, "strict": False}
-            return messages, {"response_format": {"type": "json_schema", "json_schema": schema}}
-        params = {"response_format": {"type": "json_object"}} if abilities.json_mode else {}
-        wanted = json.dumps(self.schema, ensure_ascii=False)
-        return instruct(
-            messages, f"Answer with JSON only, no other text, that matches this JSON Schema:\n{wanted}"
-        ), params
+def schema_form(schema: Any) -> SchemaForm[dict[str, Any] | list[Any]]:
+    """The form of an object or array that a JSON Schema describes.
 
-    def read(self, text: str, provider: str, model: str) -> T:
-        """The validated value in the text."""
-        if (found := find_json(text)) is None:
-            raise _not_json("holds no complete JSON value", text, provider, model)
-        try:
-            return self._validate(found)
-        except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False)
-        shown = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the answer'}: {_told(p)}" for p in problems[:3])
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ResponseValidationError(
-            f"the answer of {provider}/{model} is JSON, but not of type {self._label}: {shown}{more} (see errors)",
-            provider=provider,
-            model=model,
-            raw_content=text,
-            errors=[dict(problem) for problem in problems],
-        )
-
-    def _validate(self, found: Found) -> T:
-        """The value, out of the object that carried it if there was one; from the text, so that pydantic sees JSON."""
-        if self._wrapper and isinstance(found.value, dict) and found.value.keys() == {WRAPPER}:
-            value: T = getattr(self._wrapper.model_validate_json(found.text), WRAPPER)
-            return value
-        return self._adapter.validate_json(found.text)
+    Raises:
+        InvalidRequestError: it is no JSON Schema, or one that refers to what is not in it.
+    """
+    if not isinstance(schema, Mapping):
+        hint = "; for a type use get_structured_json_response" if isinstance(schema, type) else ""
+        raise InvalidRequestError(f"schema must be a JSON Schema as a dict, not {type(schema).__name__}{hint}")
+    try:
+        return _cached_schema_form(json.dumps(schema, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"schema can't be used as a JSON Schema: {error}") from error
 
 
 def instruct(messages: list[Message], instruction: str) -> list[Message]:
@@ -146,89 +297,133 @@ def instruct(messages: list[Message], instruction: str) -> list[Message]:
     return [{**first, "content": content}, *messages[1:]]
 
 
-class Found(NamedTuple):
-    """A JSON value, and the text that it was read from."""
+def correct(messages: list[Message], error: ResponseParsingError) -> list[Message]:
+    """The messages, and behind them one answer and what is wrong with it, as plain turns that every vendor takes."""
+    problems = ["it is not one complete JSON value, and nothing else, as was asked for"]
+    if isinstance(error, ResponseValidationError):
+        problems = [f"{_path(each['loc'])}: {each['msg']}" for each in error.errors[:MOST_TOLD]]
+        if len(error.errors) > MOST_TOLD:
+            problems.append(f"and {len(error.errors) - MOST_TOLD} more")
+    answer = error.raw_content.strip()
+    answered = [{"role": "assistant", "content": answer}] if answer else []  # some vendors refuse an empty turn
+    told = "\n".join(f"- {problem}" for problem in problems)
+    wish = f"Your answer can't be used:\n{told}\nAnswer again: all of it, corrected, as JSON only, no other text."
+    return [*messages, *answered, {"role": "user", "content": wish}]
 
-    text: str
-    value: Any
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """Pydantic's own, but Decimals can be told from other numbers."""
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
+        return {**super().decimal_schema(schema), "format": DECIMAL}
 
 
-def find_json(text: str) -> Found | None:
-    """The JSON in an answer: all of it, or what one fence around it all holds, or the last value in its prose.
+@lru_cache(maxsize=256)
+def _cached_type_form(response_model: Any, spelling: str) -> SchemaForm[Any]:
+    """A type's form, built once: pydantic takes milliseconds. Unions are equal in any order, but not spelt alike."""
+    return _type_form(response_model)
 
-    In prose only complete objects and arrays count, and an empty one only where there is no other: the first may be
-    quoted from the prompt, which is how an injection gets in. A value that runs into the end of the text is a cut
-    answer, and nothing inside it is taken. Takes linear time.
+
+def _type_form(response_model: Any) -> SchemaForm[Any]:
+    name = response_model.__name__ if isinstance(response_model, type) else str(response_model)
+    label = re.sub(r"(\w+\.)+(?=\w)", "", name)  # without the modules that it comes from
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(response_model)
+        schema = adapter.json_schema(schema_generator=_SchemaGenerator)
+    except Exception as error:  # of many kinds, pydantic's and Python's
+        raise InvalidRequestError(
+            f"response_model {label} can't be used: expected a pydantic model, or any type that pydantic's "
+            f"TypeAdapter takes and that has a JSON Schema ({str(error).partition(chr(10))[0]})"
+        ) from error
+
+    def validate(text: str) -> Any:
+        try:
+            return adapter.validate_json(text)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_context=False)
+        quoting = ("value_error", "assertion_error", "union_tag_invalid")  # these may say what the answer is
+        shown = [
+            f"{_path(each['loc'])}: {each['type' if each['type'] in quoting else 'msg']}"
+            for each in problems[:MOST_NAMED]
+        ]
+        raise Unfit([dict(problem) for problem in problems], shown)
+
+    return SchemaForm(label, schema, validate)
+
+
+@lru_cache(maxsize=256)
+def _cached_schema_form(written: str) -> SchemaForm[dict[str, Any] | list[Any]]:
+    """A schema's form, from its text.
+
+    Raises:
+        ValueError: it can't be used.
     """
-    text = text.strip("\ufeff \t\r\n")
-    if whole := _decode(text):
-        return whole
-    if (fence := _FENCE.fullmatch(text)) and (whole := _decode(fence[1])):
-        return whole
-    found, end = None, 0
-    while opener := _OPENER.search(text, end):
-        closed = _end_of_stretch(text, opener.start())
-        if closed is None:
-            return None
-        end = closed
-        stretch = text[opener.start() : end]
-        value = _decode(stretch)
-        if value is None and '"' in stretch:
-            return None  # no JSON: where its strings end, and so where the next value starts, would be a guess
-        if value and (value.value or found is None):
-            found = value
+    from jsonschema import Draft202012Validator, SchemaError, validators  # noqa: PLC0415 - LiteLLM's, and slow to load
+
+    schema = json.loads(written)
+    kind = validators.validator_for(schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"at {_path(error.absolute_path)}, {error.message}") from None
+    check_references(schema)  # so none is fetched from anywhere
+    types = schema.get("type", ["object", "array"])
+    if not {"object", "array"}.intersection([types] if isinstance(types, str) else types):
+        raise ValueError(f"it is for {types!r}; for what is no object or array use get_structured_json_response")
+    validator = kind(schema)
+
+    def validate(text: str) -> Any:
+        value = json.loads(text)
+        if not isinstance(value, dict | list):
+            told = "expected an object or an array"
+            raise Unfit([{"type": "type", "loc": (), "msg": told}], [f"the answer: {told}"])
+        try:
+            errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+        except RecursionError:
+            told = "nested too deeply"
+            raise Unfit([{"type": "recursion_loop", "loc": (), "msg": told}], [f"the answer: {told}"]) from None
+        if errors:
+            problems = [{"type": e.validator, "loc": tuple(e.absolute_path), "msg": e.message} for e in errors]
+            raise Unfit(problems, [f"{_path(e.absolute_path)}: {_expected(e)}" for e in errors[:MOST_NAMED]])
+        return value
+
+    return SchemaForm(str(schema.get("title", "schema"))[:64], schema, validate)
+
+
+def _expected(error: Any) -> str:
+    """What the schema expects where an answer differs: the caller's words, none of the answer's."""
+    return f"expected {error.validator} {json.dumps(error.validator_value, ensure_ascii=False)}"[:LONGEST_EXPECTED]
+
+
+def _in_words(messages: list[Message], rung: Rung, instruction: str) -> Asked:
+    """A request that asks for JSON in the prompt, and by JSON mode where there is one."""
+    params = {"response_format": {"type": "json_object"}} if rung == "json_mode" else {}
+    return Asked(instruct(messages, instruction), params)
+
+
+def _found(text: str, provider: str, model: str) -> Found:
+    """The JSON in a text.
+
+    Raises:
+        ResponseParsingError: there is none.
+    """
+    if (found := find_json(text)) is None:
+        raise _not_json("holds no complete JSON value", text, provider, model)
     return found
 
 
-def _end_of_stretch(text: str, start: int) -> int | None:
-    """Behind the bracket that closes, or contradicts, the one at ``start``; None if the text ends first."""
-    closers: list[str] = []
-    for token in _TOKEN.finditer(text, start):
-        if token[0] in _CLOSER:
-            closers.append(_CLOSER[token[0]])
-        elif token[0] in ("]", "}") and (closers.pop() != token[0] or not closers):
-            return token.end()
-    return None
+def _container(found: Found, text: str, provider: str, model: str) -> dict[str, Any] | list[Any]:
+    """The object or array that was found."""
+    if not isinstance(found.value, dict | list):
+        raise _not_json("is JSON, but neither an object nor an array", text, provider, model)
+    return found.value
 
 
-def _decode(text: str) -> Found | None:
-    """The one JSON value that is all of the text, by the letter of RFC 8259 (no NaN, no trailing comma)."""
-    try:
-        return Found(text, json.loads(text, parse_constant=_refuse_constant))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _refuse_constant(name: str) -> None:
-    """Refuse Python's NaN and Infinity, which are not JSON."""
-    raise ValueError(f"{name} is not JSON")
-
-
-def _label(response_model: Any) -> str:
-    """The name of a type, without the modules that it comes from."""
-    name = response_model.__name__ if isinstance(response_model, type) else str(response_model)
-    return re.sub(r"(\w+\.)+(?=\w)", "", name)
-
-
-def _told(problem: ErrorDetails) -> str:
-    """What is wrong, without quoting the answer as validators of the caller's own may do."""
-    quoting = ("value_error", "assertion_error", "union_tag_invalid")
-    return problem["type"] if problem["type"] in quoting else problem["msg"]
-
-
-def _is_object(schema: dict[str, Any]) -> bool:
-    """Whether the schema describes an object with named fields, by itself or by reference."""
-    if "$ref" in schema:
-        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
-    return schema.get("type") == "object"
-
-
-def _is_fragile(schema: Any) -> bool:
-    """Whether there is a reference or an open object in a schema: a ``dict[str, X]`` that is closed holds nothing."""
-    if isinstance(schema, dict):
-        is_open = schema.get("type") == "object" and "properties" not in schema
-        return is_open or "$ref" in schema or any(map(_is_fragile, schema.values()))
-    return isinstance(schema, list) and any(map(_is_fragile, schema))
+def _path(location: Any) -> str:
+    """Where in the answer, on one line: its keys may be anything."""
+    path = ".".join(map(str, location)) or "the answer"
+    path = "".join(letter if letter.isprintable() else " " for letter in path[: LONGEST_PATH + 1])
+    return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"
 
 
 def _not_json(problem: str, text: str, provider: str, model: str) -> ResponseParsingError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Never
+from typing import Annotated, Any, Literal, Never
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -63,6 +63,8 @@ class Target(Settings):
         api_base: the URL of a gateway, or of your own server.
         timeout: seconds for one attempt at this target; None for the cascade's.
         params: sent with every ``litellm.acompletion`` call to this target.
+        structured_output: the surest way in which the model gives JSON, where LiteLLM does not know it or has it
+            wrong: "json_schema" (a schema that its vendor keeps to), "json_mode", or "prompt" (in words only).
 
     Raises:
         ConfigurationError: a field is missing, unknown or of the wrong type.
@@ -74,6 +76,7 @@ class Target(Settings):
     api_base: Annotated[str, AfterValidator(_http_url)] | None = Field(default=None, repr=False)  # may hold a password
     timeout: Annotated[float, Field(gt=0)] | None = None
     params: Annotated[dict[str, Any], AfterValidator(_not_ours)] = Field(default_factory=dict, repr=False)
+    structured_output: Literal["json_schema", "json_mode", "prompt"] | None = None
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Target(Settings):
         api_base: str | None = None,
         timeout: float | None = None,
         params: dict[str, Any] | None = None,
+        structured_output: Literal["json_schema", "json_mode", "prompt"] | None = None,
         **unknown: Never,
     ) -> None:
         super().__init__(
@@ -93,5 +97,6 @@ class Target(Settings):
             api_base=api_base,
             timeout=timeout,
             params=params if params is not None else {},
+            structured_output=structured_output,
             **unknown,
         )

@@ -592,7 +592,8 @@ def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> 
             provider.on_silence = clock.pass_silence
             providers.append(provider)
             params = {name: value for name, value in target.params.items() if name not in WAYS_OUT}
-            targets.append(provider.target(target.provider, target.model, timeout=target.timeout, params=params))
+            kept = {"timeout": target.timeout, "params": params, "structured_output": target.structured_output}
+            targets.append(provider.target(target.provider, target.model, **kept))
         clock.is_silent = lambda: any(provider.silent for provider in providers)
         yield Rehearsal(cascade._rehearsed(targets, clock), tuple(providers), clock)
 

@@ -49,11 +49,15 @@ async def ask(rehearsal: Rehearsal, times: int = 1) -> list[str]:
 async def test_a_target_that_fails_three_calls_in_a_row_is_moved_to_the_end() -> None:
     with rehearse(TWO, Status(503)) as rehearsal:
         assert await ask(rehearsal, 2) == ["anthropic", "anthropic"]
-        assert rehearsal.cascade.health[0] == TargetHealth("openai", "gpt-4.1", "closed", failures=2, cooldown=0.0)
+        assert rehearsal.cascade.health[0] == TargetHealth(
+            "openai", "gpt-4.1", "closed", failures=2, cooldown=0.0, structured_output="json_schema"
+        )
         await ask(rehearsal)
         assert rehearsal.cascade.health == (
-            TargetHealth("openai", "gpt-4.1", "open", failures=3, cooldown=10.0),
-            TargetHealth("anthropic", "claude-sonnet-4-5", "closed", failures=0, cooldown=0.0),
+            TargetHealth("openai", "gpt-4.1", "open", failures=3, cooldown=10.0, structured_output="json_schema"),
+            TargetHealth(
+                "anthropic", "claude-sonnet-4-5", "closed", failures=0, cooldown=0.0, structured_output="json_schema"
+            ),
         )
         assert requests(rehearsal) == [3, 3]
         response = await rehearsal.cascade.get_response("Hello")
@@ -104,7 +108,9 @@ async def test_after_the_cooldown_one_call_probes_with_one_attempt_and_a_success
         assert rehearsal.cascade.health[0].cooldown == 20
         rehearsal.clock.advance(20)
         assert await ask(rehearsal) == ["openai"]
-        assert rehearsal.cascade.health[0] == TargetHealth("openai", "gpt-4.1", "closed", failures=0, cooldown=0.0)
+        assert rehearsal.cascade.health[0] == TargetHealth(
+            "openai", "gpt-4.1", "closed", failures=0, cooldown=0.0, structured_output="json_schema"
+        )
 
 
 async def test_the_cooldown_doubles_up_to_its_maximum_and_starts_small_again() -> None:
@@ -288,7 +294,9 @@ async def test_without_a_breaker_the_order_never_changes() -> None:
     with rehearse(LLMCascade(WIRES[:2], retry=ONCE, breaker=None), Status(503)) as rehearsal:
         await ask(rehearsal, 5)
         assert requests(rehearsal) == [5, 5]
-        assert rehearsal.cascade.health[0] == TargetHealth("openai", "gpt-4.1", "closed", failures=5, cooldown=0.0)
+        assert rehearsal.cascade.health[0] == TargetHealth(
+            "openai", "gpt-4.1", "closed", failures=5, cooldown=0.0, structured_output="json_schema"
+        )
 
 
 async def test_a_minute_of_outage_under_a_call_every_four_seconds() -> None:
@@ -321,15 +329,15 @@ def test_what_calls_of_an_earlier_epoch_report_is_old_news() -> None:
     slow = [breaker.enter(0) for _ in range(5)]
     for given in slow[:2]:
         breaker.leave(given, ProviderTimeoutError(), 1)
-    assert breaker.show("p", "m", 1).state == "open"
+    assert breaker.state(1) == "open"
     breaker.leave(slow[2], None, 2)
-    assert breaker.show("p", "m", 2).state == "open"
+    assert breaker.state(2) == "open"
     probe = breaker.enter(11)
     assert probe.is_probe
     breaker.leave(probe, None, 12)
     for given in slow[3:]:
         breaker.leave(given, ProviderTimeoutError(), 13)
-    assert breaker.show("p", "m", 13) == TargetHealth("p", "m", "closed", failures=0, cooldown=0.0)
+    assert (breaker.state(13), breaker.failures, breaker.cooldown(13)) == ("closed", 0, 0.0)
 
 
 def test_what_was_asked_while_open_is_old_news_once_it_is_closed() -> None:
@@ -338,7 +346,7 @@ def test_what_was_asked_while_open_is_old_news_once_it_is_closed() -> None:
     early, late = breaker.enter(1), breaker.enter(1)
     breaker.leave(early, None, 2)
     breaker.leave(late, ProviderUnavailableError(), 3)
-    assert breaker.show("p", "m", 3) == TargetHealth("p", "m", "closed", failures=0, cooldown=0.0)
+    assert (breaker.state(3), breaker.failures, breaker.cooldown(3)) == ("closed", 0, 0.0)
 
 
 def test_a_probe_of_an_earlier_epoch_blocks_nobody() -> None:
@@ -352,7 +360,7 @@ def test_a_probe_of_an_earlier_epoch_blocks_nobody() -> None:
     assert probe.is_probe
     breaker.leave(slow_probe, None, 23)
     assert not breaker.takes_turns(23)
-    assert breaker.show("p", "m", 23).failures == 1
+    assert breaker.failures == 1
 
 
 def test_a_probe_that_nobody_holds_any_more_is_over() -> None:
@@ -367,24 +375,24 @@ def test_a_probe_that_nobody_holds_any_more_is_over() -> None:
 def test_a_retry_after_of_years_is_an_hour() -> None:
     breaker = Breaker(CircuitBreaker(failures=1))
     breaker.leave(breaker.enter(0), ProviderError(retry_after=1e12), 0)
-    assert breaker.show("p", "m", 0).cooldown == 3600
+    assert breaker.cooldown(0) == 3600
 
 
 def test_an_open_targets_failure_at_the_end_of_the_order_does_not_double_its_cooldown() -> None:
     breaker = Breaker(CircuitBreaker(failures=1))
     breaker.leave(breaker.enter(0), ProviderUnavailableError(), 0)
     breaker.leave(breaker.enter(4), ProviderUnavailableError(), 4)
-    assert breaker.show("p", "m", 4).cooldown == 6
+    assert breaker.cooldown(4) == 6
     breaker.leave(breaker.enter(5), ProviderUnavailableError(retry_after=20), 5)
-    assert breaker.show("p", "m", 5).cooldown == 20
+    assert breaker.cooldown(5) == 20
 
 
 def test_a_cooldown_longer_than_the_longest_is_kept() -> None:
     breaker = Breaker(CircuitBreaker(failures=1, cooldown=60))
     breaker.leave(breaker.enter(0), ProviderUnavailableError(), 0)
-    assert breaker.show("p", "m", 0).cooldown == 60
+    assert breaker.cooldown(0) == 60
     breaker.leave(breaker.enter(60), ProviderUnavailableError(), 60)
-    assert breaker.show("p", "m", 60).cooldown == 60
+    assert breaker.cooldown(60) == 60
 
 
 @pytest.mark.parametrize("error", [ContextWindowExceededError, UnsupportedRequestError, InvalidRequestError])
@@ -394,7 +402,7 @@ def test_a_probe_that_tells_nothing_leaves_the_target_due(error: type[Exception]
     probe = breaker.enter(10)
     breaker.leave(probe, error(), 11)
     assert breaker.takes_turns(11)
-    assert breaker.show("p", "m", 11).state == "half_open"
+    assert breaker.state(11) == "half_open"
 
 
 def test_health_is_not_part_of_a_pickle_and_twins_have_their_own() -> None:

@@ -345,16 +345,32 @@ async def test_a_response_shows_no_answer(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("text", [f"prose: {ANSWER}", f'{{"value": "{ANSWER}"}}', f'["{ANSWER}"]'])
-async def test_an_error_about_an_answer_shows_no_answer(
+async def test_an_error_about_an_answer_shows_none_of_it_but_in_a_traceback(
     serve: Serve, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="majordomo_cascade")
     cascade = LLMCascade([serve(Reply(text)).target()])
     with pytest.raises(MajordomoError) as caught:
         await cascade.get_structured_json_response(int, PROMPT)
-    assert ANSWER not in "".join(traceback.format_exception(caught.value))  # with its causes
-    assert ANSWER not in story(caught.value) + caplog.text
-    assert getattr(caught.value, "raw_content", None) == text
+    error = caught.value
+    assert ANSWER not in f"{error} {error!r} {error.attempts}" + caplog.text
+    shown = "".join(traceback.format_exception(error))  # with its causes
+    assert shown.count(ANSWER) == 1
+    assert f"\nthe answer began: {text}\n" in shown
+    assert getattr(error, "raw_content", None) == text
+
+
+async def test_an_answer_in_a_traceback_is_short_on_one_line_and_without_key_and_prompt(serve: Serve) -> None:
+    text = f"{PROMPT}\x1b[31m\n{KEY} " + "and so on " * 100
+    with pytest.raises(MajordomoError) as caught:
+        await LLMCascade([serve(Reply(text)).target(api_key=KEY)]).get_json_response(PROMPT)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert KEY not in shown
+    assert PROMPT not in shown
+    (line,) = (line for line in shown.splitlines() if line.startswith("the answer began: "))
+    assert line.startswith("the answer began: […] [31m […] and so on and so on")
+    assert line.endswith("…")
+    assert len(line) < 250
 
 
 def test_nothing_that_can_be_printed_shows_a_key() -> None:

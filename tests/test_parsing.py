@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from majordomo_cascade.structured import find_json
+from majordomo_cascade.parsing import find_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -114,7 +114,7 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_megabyte_is_read_once(text: str) -> None:
     """Counted, not timed: no pattern may look at the text again from every place."""
-    from majordomo_cascade import structured
+    from majordomo_cascade import parsing
 
     class Counting:
         def __init__(self, pattern: Any) -> None:
@@ -132,8 +132,8 @@ def test_a_megabyte_is_read_once(text: str) -> None:
                 yield found
 
     with pytest.MonkeyPatch.context() as patch:
-        counters = {name: Counting(getattr(structured, name)) for name in ("_OPENER", "_TOKEN")}
+        counters = {name: Counting(getattr(parsing, name)) for name in ("_OPENER", "_TOKEN")}
         for name, counter in counters.items():
-            patch.setattr(structured, name, counter)
+            patch.setattr(parsing, name, counter)
         read(text)
         assert all(counter.seen <= 2 * len(text) for counter in counters.values())

@@ -241,16 +241,22 @@ async def test_what_only_looks_like_a_name_of_ours_passes(name: str) -> None:
     assert (await ANY.get_response("Hello", mock_response="fine", **params)).content == "fine"
 
 
-async def test_what_a_later_version_brings_does_not_reach_a_vendor(serve: Serve) -> None:
-    server = serve()
-    params: dict[str, Any] = {"reasks": 1}
-    with pytest.raises(ConfigurationError, match="reasks=1 is not available in this version"):
-        LLMCascade([server.target()], **params)
-    cascade = LLMCascade([server.target()], reasks=None)
-    with pytest.raises(InvalidRequestError, match="reasks=1 is not available in this version"):
-        await cascade.get_response("Hello", **params)
-    await cascade.get_response("Hello", reasks=None)
-    assert [request.json.keys() for request in server.requests] == [{"model", "messages"}]
+async def test_only_what_can_be_wrong_is_asked_again() -> None:
+    complaint = "'reasks' is an option of LLMCascade or an argument of the calls that ask for JSON"
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.get_response("Hello", reasks=1, mock_response="never asked")
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await ANY.acompletion([{"role": "user", "content": "Hello"}], reasks=1, mock_response="never asked")
+    with pytest.raises(ConfigurationError, match=complaint):
+        LLMCascade([Target("openai", "gpt-4.1", params={"reasks": 1})])
+
+
+@pytest.mark.parametrize("reasks", [-1, 1.5, True, None, "2"])
+async def test_reasks_is_a_number_of_times(reasks: Any) -> None:
+    with pytest.raises(ConfigurationError, match="reasks must be 0 or a positive whole number, not"):
+        LLMCascade(["openai/gpt-4.1"], reasks=reasks)
+    with pytest.raises(InvalidRequestError, match="reasks must be 0 or a positive whole number, not"):
+        await ANY.get_json_response("Hello", reasks=reasks, mock_response="never asked")
 
 
 async def test_response_model_and_response_format_are_two_answers_to_one_question() -> None:
@@ -363,7 +369,8 @@ def test_a_cascade_takes_no_attributes() -> None:
         ({"extra_headers": {"x-a": None}}, "extra_headers must be a dict of strings"),
         ({"headers": {"x-a": b"b"}}, "headers must be a dict of strings"),
         ({"metadata": "x"}, "metadata must be a dict, not a str"),
-        ({"reasks": 1}, "reasks=1 is not available in this version"),
+        ({"schema": {}}, "'schema' belongs to get_json_response"),
+        ({"structured_output": "prompt"}, "'structured_output' is a field of Target, not a parameter"),
     ],
 )
 async def test_a_parameter_of_a_wrong_kind_is_seen_before_any_request(params: dict[str, Any], complaint: str) -> None:

@@ -32,8 +32,8 @@ TEST_EXAMPLE = ROOT / "examples" / "unit_test_with_mocks.py"
 
 #: Who may import whom: each room only those named before it.
 ROOMS = (
-    "errors", "settings", "responses", "target", "retry", "request", "structured", "classify", "health", "tap",
-    "chunks", "gateway", "failover", "streaming", "cascade", "__init__", "testing",
+    "errors", "settings", "responses", "target", "retry", "request", "parsing", "schemas", "structured", "classify",
+    "health", "tap", "chunks", "gateway", "failover", "asking", "streaming", "cascade", "__init__", "testing",
 )  # fmt: skip
 
 
@@ -158,8 +158,11 @@ PRINTS = {
         r"No keys in .env or the environment",
     ],
     "structured": [
-        r"\{'currency': 'EUR', 'items': 3\}\nA-17 99.5 False\n\['A-18'\]\n",
-        r"not of type Invoice: total: Input should be a valid number",
+        r"\{'currency': 'EUR', 'items': 3\}\nA-17 99.50 False\n\['A-18'\]\na letter from Ann\n",
+        r"error: .* not of type Invoice: total: Input should be a valid decimal",
+        r"reasked: 99.50 after - total: Input should be a valid decimal",
+        r"failed over: 99.50 from gemini",
+        r"asked 2 time\(s\), now by json_mode; failed over: False\nasked 1 time\(s\), now by json_mode",
     ],
     "with_existing_litellm_app": [r"^before: Blue.\nafter:  Blue.\n$"],
 }
