@@ -130,9 +130,9 @@ class LLMCascade:
         """A cascade from ``MAJORDOMO_…`` variables, read from the environment and from a dotenv file.
 
         ``MAJORDOMO_PROVIDERS=anthropic/claude-sonnet-4-5,openai/gpt-4.1`` is needed. ``MAJORDOMO_TIMEOUT``,
-        ``_FIRST_TOKEN_TIMEOUT``, ``_STALL_TIMEOUT``, ``_DEADLINE`` and ``_HEDGE_AFTER`` are seconds or "none";
-        ``MAJORDOMO_RETRY_ATTEMPTS`` and its like are RetryPolicy's, ``MAJORDOMO_BREAKER_FAILURES`` and its like
-        CircuitBreaker's; all of them stand in ``.env.example``. The file's variables, keys included, are put into the
+        ``_FIRST_TOKEN_TIMEOUT``, ``_STALL_TIMEOUT``, ``_DEADLINE`` and ``_HEDGE_AFTER`` are seconds or "none", ``_REASKS``
+        is a number; ``MAJORDOMO_RETRY_ATTEMPTS`` and its like are RetryPolicy's, ``MAJORDOMO_BREAKER_FAILURES`` and its
+        like CircuitBreaker's; all of them stand in ``.env.example``. The file's variables, keys included, are put into the
         environment, where LiteLLM finds them; those that are set already win. ``options`` are LLMCascade's own
         arguments, and win over both.
 
@@ -477,16 +477,18 @@ def _options_from(environ: Mapping[str, str]) -> dict[str, Any]:
     )
     given = {name: value for name, value in ours if value.strip()}
     grouped = {f"{group}_{name.upper()}": (group, name) for group, kind in GROUPS.items() for name in kind.model_fields}
-    if unknown := given.keys() - {"PROVIDERS", *TIMES} - grouped.keys():
+    if unknown := given.keys() - {"PROVIDERS", "REASKS", *TIMES} - grouped.keys():
         raise ConfigurationError(
             f"MAJORDOMO_{min(unknown)} is not a setting; expected MAJORDOMO_"
-            + ", _".join(("PROVIDERS", *TIMES, *grouped))
+            + ", _".join(("PROVIDERS", *TIMES, "REASKS", *grouped))
         )
     providers = (entry.strip() for entry in given.get("PROVIDERS", "").split(","))
     options: dict[str, Any] = {"providers": [entry for entry in providers if entry]}
     for name in given.keys() & TIMES:
         limit = None if given[name].strip().lower() == "none" else _number(name, given[name])
         options[name.lower()] = seconds(f"MAJORDOMO_{name}", limit, ConfigurationError)
+    if "REASKS" in given:
+        options["reasks"] = times("MAJORDOMO_REASKS", _number("REASKS", given["REASKS"]), ConfigurationError)
     for group, kind in GROUPS.items():
         fields = {
             field: _number(name, given[name]) for name, (of, field) in grouped.items() if of == group and name in given

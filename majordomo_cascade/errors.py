@@ -84,7 +84,7 @@ class ResponseError(MajordomoError):
 
 
 class ResponseParsingError(ResponseError):
-    """The answer is not JSON. ``raw_content`` holds it; the message never does."""
+    """The answer is not JSON. ``raw_content`` holds it; the message never does, but a traceback shows how it began."""
 
     def __init__(self, message: str = "", *, provider: str = "", model: str = "", raw_content: str = "") -> None:
         super().__init__(message, provider=provider, model=model)

@@ -30,6 +30,7 @@ def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         "STALL_TIMEOUT": "20",
         "DEADLINE": "none",
         "HEDGE_AFTER": "1.5",
+        "REASKS": "2",
         "BREAKER_FAILURES": "5",
         "BREAKER_COOLDOWN": "7.5",
         "BREAKER_MAX_COOLDOWN": "60",
@@ -44,6 +45,7 @@ def test_everything_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert repr(cascade) == "LLMCascade(['anthropic/claude-sonnet-4-5', 'openai/gpt-4.1'])"
     times = ("timeout", "first_token_timeout", "stall_timeout", "deadline", "hedge_after")
     assert [cascade._config[name] for name in times] == [30.0, 5.0, 20.0, None, 1.5]
+    assert cascade._config["reasks"] == 2
     assert cascade._config["breaker"] == CircuitBreaker(failures=5, cooldown=7.5, max_cooldown=60)
     assert cascade._config["retry"] == RetryPolicy(attempts=5, base=0.25, factor=3, max_wait=8, max_retry_after=60)
 
@@ -96,6 +98,10 @@ def test_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             {"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_TIMEOUT": "-5"},
             "MAJORDOMO_TIMEOUT must be a positive number",
+        ),
+        (
+            {"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_REASKS": "-1"},
+            "MAJORDOMO_REASKS must be 0 or a positive",
         ),
         ({"MAJORDOMO_PROVIDERS": "openai/gpt-4.1", "MAJORDOMO_RETRY_ATTEMPTS": "2.5"}, "RetryPolicy: attempts: "),
     ],

@@ -10,6 +10,7 @@ import io
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,10 @@ def test_every_error_stands_in_the_readme() -> None:
     leaves = {name for name in majordomo_cascade.__all__ if name.endswith("Error")}
     groups = {"MajordomoError", "ConfigurationError", "RequestError", "ResponseError"}
     assert {name for name in leaves if f"`{name}`" not in README} == groups
+
+
+def test_litellm_brings_what_is_imported_but_not_required() -> None:
+    assert any(need.startswith("jsonschema") and "extra" not in need for need in metadata.requires("litellm") or ())
 
 
 def test_the_package_is_typed() -> None:
