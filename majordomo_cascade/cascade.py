@@ -130,11 +130,11 @@ class LLMCascade:
         """A cascade from ``MAJORDOMO_…`` variables, read from the environment and from a dotenv file.
 
         ``MAJORDOMO_PROVIDERS=anthropic/claude-sonnet-4-5,openai/gpt-4.1`` is needed. ``MAJORDOMO_TIMEOUT``,
-        ``_FIRST_TOKEN_TIMEOUT``, ``_STALL_TIMEOUT``, ``_DEADLINE`` and ``_HEDGE_AFTER`` are seconds or "none", ``_REASKS``
-        is a number; ``MAJORDOMO_RETRY_ATTEMPTS`` and its like are RetryPolicy's, ``MAJORDOMO_BREAKER_FAILURES`` and its
-        like CircuitBreaker's; all of them stand in ``.env.example``. The file's variables, keys included, are put into the
-        environment, where LiteLLM finds them; those that are set already win. ``options`` are LLMCascade's own
-        arguments, and win over both.
+        ``_FIRST_TOKEN_TIMEOUT``, ``_STALL_TIMEOUT``, ``_DEADLINE`` and ``_HEDGE_AFTER`` are seconds or "none",
+        ``_REASKS`` is a number; ``MAJORDOMO_RETRY_ATTEMPTS`` and its like are RetryPolicy's,
+        ``MAJORDOMO_BREAKER_FAILURES`` and its like CircuitBreaker's; all of them stand in ``.env.example``. The file's
+        variables, keys included, are put into the environment, where LiteLLM finds them; those that are set already
+        win. ``options`` are LLMCascade's own arguments, and win over both.
 
         Raises:
             ConfigurationError: a variable is missing, unknown or malformed, or a file other than ".env" is missing.
