@@ -269,17 +269,12 @@ def blame_of_format(
     as for ``classify``.
     """
     links = list(chain(error, outside))
-    answer = next((found for link in links if (found := _answer(link, ()))), None)
-    if answer is not None:
-        if answer.status not in (400, 422):
-            return None
-        if any(code in FAILED_FORMAT for code in answer.codes):
-            return "failed"
-        said = str(answer.body)[:LONGEST_TEXT]
-    elif isinstance(error, RequestError | UnsupportedRequestError):
-        said = str(error.__cause__)
-    else:
+    if not isinstance(error, InvalidRequestError | UnsupportedRequestError):  # 400, 422, or LiteLLM's own word
         return "refused" if _is_litellms_bug(error, links) else None
+    answer = next((found for link in links if (found := _answer(link, ()))), None)
+    if answer and any(code in FAILED_FORMAT for code in answer.codes):
+        return "failed"
+    said = str(answer.body if answer else error.__cause__)[:LONGEST_TEXT]
     is_blamed = FORMAT.search(said) or (not has_tools and TOOLS.search(said))
     return "refused" if is_blamed else None
 

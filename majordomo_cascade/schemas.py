@@ -192,6 +192,8 @@ def fit(value: Any, schema: Schema, *, drop_nulls: bool) -> Any:
 
     def fitted(value: Any, schemas: list[Schema]) -> Any:
         options = [option for each in schemas for option in _options(each, schema)]
+        if not options:
+            return value
         if isinstance(value, Number):
             takers = [option for option in options if _takes(option, "number") or _takes(option, "string")]
             return str(value) if takers and all(option.get("format") == DECIMAL for option in takers) else value

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,8 +49,10 @@ RUNGS: tuple[Rung, ...] = get_args(Rung)
 #: Answers without JSON in a row, after which a rung that promised some is not used again.
 MOST_PROSE = 2
 
-#: Problems that an error's message names, and that a model is told of; characters of a path and of what was expected.
-MOST_NAMED, MOST_TOLD, LONGEST_PATH, LONGEST_EXPECTED = 3, 20, 80, 100
+#: Problems that an error's message names, that a model is told of, and that are looked for by a JSON Schema.
+MOST_NAMED, MOST_TOLD, MOST_KEPT = 3, 20, 100
+#: Characters of a path, and of what was expected there.
+LONGEST_PATH, LONGEST_EXPECTED = 80, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ class SchemaForm(Generic[T]):
         """The validated value in the text; a null where there is a default is left out, for strict mode asks for it."""
         found = _found(text, provider, model)
         problems, shown = [], []
-        for drop_nulls in (False, True):
+        for drop_nulls in (False, True)[: 1 + ("null" in found.text)]:
             try:
                 return self._validate(self._text(found, drop_nulls=drop_nulls))
             except Unfit as unfit:
@@ -378,10 +381,11 @@ def _cached_schema_form(written: str) -> SchemaForm[dict[str, Any] | list[Any]]:
             told = "expected an object or an array"
             raise Unfit([{"type": "type", "loc": (), "msg": told}], [f"the answer: {told}"])
         try:
-            errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+            errors = list(islice(validator.iter_errors(value), MOST_KEPT))
         except RecursionError:
             told = "nested too deeply"
             raise Unfit([{"type": "recursion_loop", "loc": (), "msg": told}], [f"the answer: {told}"]) from None
+        errors.sort(key=lambda error: list(map(str, error.absolute_path)))
         if errors:
             problems = [{"type": e.validator, "loc": tuple(e.absolute_path), "msg": e.message} for e in errors]
             raise Unfit(problems, [f"{_path(e.absolute_path)}: {_expected(e)}" for e in errors[:MOST_NAMED]])
