@@ -201,13 +201,16 @@ UNREADABLE = ("DecodingError", "ContentEncodingError")
 
 #: What a 400 or 422 speaks of if the form of the answer is what it refuses, not what is asked.
 FORMAT = re.compile(
-    r"(response|output).?(format|mime|schema|json|config)|json.?(schema|mode|object)|schema|structured.?output|grammar|guided",
+    r"(response|output|text).?(format|mime|schema|json|config)|json.?(schema|mode|object)|schema|structured.?output"
+    r"|grammar|guided|request contains an invalid argument",  # the last is Gemini's, for a schema that is too large
     re.IGNORECASE,
 )
 #: The same, where LiteLLM sends the schema as a tool.
 TOOLS = re.compile(r"\btools?\b|tool_(choice|use)|function.?call", re.IGNORECASE)
 #: Groq's word for a model that did not write what its format asked for.
-FAILED_FORMAT = ("json_validate_failed", "tool_use_failed")
+FAILED_FORMAT = "json_validate_failed"
+#: Where an error's body repeats the request or the answer.
+ECHOES = ("ctx", "failed_generation", "input")
 
 #: Shorter than this, a string is too common to be told from the vendor's own words.
 SHORTEST_SECRET = 8
@@ -272,10 +275,10 @@ def blame_of_format(
     if not isinstance(error, InvalidRequestError | UnsupportedRequestError):  # 400, 422, or LiteLLM's own word
         return "refused" if _is_litellms_bug(error, links) else None
     answer = next((found for link in links if (found := _answer(link, ()))), None)
-    if answer and any(code in FAILED_FORMAT for code in answer.codes):
+    if answer and FAILED_FORMAT in answer.codes:
         return "failed"
-    said = str(answer.body if answer else error.__cause__)[:LONGEST_TEXT]
-    is_blamed = FORMAT.search(said) or (not has_tools and TOOLS.search(said))
+    said = " ".join(_words(answer.body)) if answer else str(error.__cause__)
+    is_blamed = FORMAT.search(said[:LONGEST_TEXT]) or (not has_tools and TOOLS.search(said[:LONGEST_TEXT]))
     return "refused" if is_blamed else None
 
 
@@ -351,6 +354,19 @@ def _is(error: BaseException, *names: str) -> bool:
     return any(base.__name__ in names for base in type(error).__mro__)
 
 
+def _words(body: Any) -> Iterator[str]:
+    """What an error's body says in so many words, without what it echoes."""
+    left = [body]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            left.extend(reversed([item for name, item in value.items() if name not in ECHOES]))
+        elif isinstance(value, list):
+            left.extend(reversed(value))
+
+
 def _is_litellms_bug(error: Exception, links: list[BaseException]) -> bool:
     """Whether LiteLLM's code broke on its own objects (Groq's answers, without service_tier), or before it sent any."""
     if isinstance(error, MajordomoError) or _is(error, *HANDED_BACK) or error.__traceback__ is None:
@@ -396,7 +412,9 @@ def _answer(error: BaseException, secrets: Iterable[str]) -> Answer | None:
     response: Any = error.response  # type: ignore[attr-defined]
     try:
         body = json.loads(response.text)
-    except Exception:  # not read, not text, not JSON: the status must do
+    except ValueError:
+        body = response.text
+    except Exception:  # not read, or no text: the status must do
         body = None
     return _parse(body, response.status_code, response.headers, secrets)
 

@@ -299,6 +299,7 @@ class Turn(Generic[T]):
         self._ask = call.ask
         self._number = 0
         self._tries = 0
+        self._is_asked_again = False
         self._waited = 0.0
         self._began = 0.0
 
@@ -315,7 +316,7 @@ class Turn(Generic[T]):
                     self.answer = await self._attempt()
                     break
                 except Rejected as rejected:
-                    self._ask, self._waited = rejected.again or self._ask, 0.0
+                    self._ask, self._waited, self._is_asked_again = rejected.again or self._ask, 0.0, True
                 except MajordomoError as error:
                     self._tries += 1
                     wait = self._wait(error)
@@ -363,6 +364,8 @@ class Turn(Generic[T]):
 
     def leave(self, error: BaseException | None) -> None:
         """Tell the target's breaker, once, what came of asking it: an answer (None), or an error."""
+        if self._is_asked_again and isinstance(error, DeadlineExceededError):
+            self.forget()  # that it was asked more than once is what took the time
         if self._pass is None:
             return
         was_open, now = self._breaker.is_open, self._call.rules.clock.now()
@@ -373,6 +376,10 @@ class Turn(Generic[T]):
             logger.warning("%s is asked last for %g s: its breaker opened", self.endpoint.name, cooldown)
         elif was_open and not self._breaker.is_open:
             logger.info("%s is asked in its turn again: its breaker closed", self.endpoint.name)
+
+    def overtake(self) -> None:
+        """Tell the breaker that the target was too slow; not if it was asked more than once, which doesn't count."""
+        self.forget() if self._is_asked_again else self.leave(ProviderTimeoutError())
 
     def forget(self) -> None:
         """Tell the breaker nothing: the target had no chance to show how it is."""
@@ -461,7 +468,7 @@ class Turn(Generic[T]):
 async def _give_up(running: dict[asyncio.Task[None], Turn[T]], *, overtaken: Iterable[asyncio.Task[None]] = ()) -> None:
     """Cancel turns on the wire and see them end. Those that were overtaken were too slow, which their breakers hear."""
     for task in overtaken:
-        running[task].leave(ProviderTimeoutError())
+        running[task].overtake()
     for task in running:
         task.cancel()
         task.add_done_callback(_retrieve)

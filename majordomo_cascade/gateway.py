@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import difflib
 import importlib
+import json
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from types import CodeType
 from typing import Any
 
 from .chunks import Chunks, LastWords, NotWholeError
-from .classify import chain, classify, scrub
+from .classify import LONGEST_TEXT, chain, classify, scrub
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -83,6 +84,9 @@ LOADED_EARLY = (
 
 #: The tool that LiteLLM lets a model without native schemas answer by (RESPONSE_FORMAT_TOOL_NAME in its constants).
 JSON_TOOL = "json_tool_call"
+
+#: What LiteLLM adds to a budget for thinking, and its budgets for a low, medium and high ``reasoning_effort``. Tokens.
+DEFAULT_MAX_TOKENS, THINKING_BUDGETS = 4096, (1024, 2048, 4096)
 
 #: Characters of an answer that is quoted.
 LONGEST_EXCERPT = 200
@@ -167,17 +171,25 @@ class Completion:
     model: str
     usage: Usage
     cost: float | None
-    most_tokens: int | None = None
-    """The longest answer that was asked for, where LiteLLM may call one that it cut whole."""
+    cuts: tuple[int, ...] = ()
+    """The lengths in tokens at which Claude's answer by LiteLLM's JSON tool is cut, which LiteLLM calls a "stop"."""
 
     @property
     def finish_reason(self) -> str | None:
         """Why the model stopped, as LiteLLM reports it; None where there is no choice at all."""
-        choices = getattr(self.raw, "choices", None)
+        choices: Any = getattr(self.raw, "choices", None)
         reason = getattr(choices[0], "finish_reason", None) if choices else None
-        if reason == "stop" and self.most_tokens is not None and self.usage.output_tokens >= self.most_tokens:
-            return "length"
+        if reason == "stop" and self.usage.output_tokens in self.cuts:
+            by_tool = (
+                getattr(choices[0].message, "provider_specific_fields", None) is None
+            )  # LiteLLM made that message up
+            return "length" if by_tool else "stop"
         return reason if isinstance(reason, str) else None
+
+    @property
+    def has_tool_calls(self) -> bool:
+        """Whether the model called a tool."""
+        return bool(getattr(self.raw.choices[0].message, "tool_calls", None))
 
     def text(self) -> str:
         """The text of the first choice, "" where the model answered with tool calls, images or sound.
@@ -240,6 +252,7 @@ class Endpoint:
         "_key_names",
         "_litellm",
         "_max_tokens",
+        "_must_allow",
         "abilities",
         "ladder",
         "model",
@@ -260,9 +273,11 @@ class Endpoint:
         self.abilities = self._abilities(takes_format=takes_format)
         self.ladder = Ladder(self.abilities.rung)
         self._max_tokens: Any = None
-        if self.provider == "anthropic":
+        if "claude" in self.model:
             with contextlib.suppress(Exception):  # what LiteLLM sends where the caller sends none
-                self._max_tokens = self._litellm.AnthropicConfig.get_config(model=self.name).get("max_tokens")
+                config = self._litellm.AnthropicConfig.get_config(model=f"anthropic/{self.model}")
+                self._max_tokens = config.get("max_tokens")
+        self._must_allow = target.structured_output not in (None, "prompt") and not takes_format
         self._key_names = KEY_NAMES.get(target.provider, ())
         self._key_hint = "set " + ", or ".join([*self._key_names[:1], "api_key=… on its Target"])
         own: dict[str, Any] = dict(target.params)
@@ -281,9 +296,6 @@ class Endpoint:
             "max_retries": 0,  # both, always: the vendor's client reads one, LiteLLM's wrapper the other
             "num_retries": 0,
         }
-        if target.structured_output not in (None, "prompt") and not takes_format:  # LiteLLM is to believe it, too
-            allowed = self._base.get("allowed_openai_params") or []
-            self._base["allowed_openai_params"] = [*allowed, "response_format"]
 
     def _takes_format(self) -> bool:
         """Whether LiteLLM knows ``response_format`` for the model; asking also loads the vendor's modules."""
@@ -308,7 +320,11 @@ class Endpoint:
         """
         sent = self._request(messages, params)
         raw = await self._call(sent)
-        return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw), self._most_tokens(sent))
+        return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw), self._cuts(sent))
+
+    def sends(self, name: str, params: Mapping[str, Any]) -> bool:
+        """Whether a parameter is sent: by a call's params, or else by the target's or the cascade's."""
+        return (params[name] if name in params else self._base.get(name)) is not None
 
     async def stream(self, messages: list[Message], params: Mapping[str, Any], last_words: LastWords) -> Chunks:
         """The same as a stream. Some vendors get the request only when it is read.
@@ -344,6 +360,8 @@ class Endpoint:
         if self._is_elsewhere and "api_base" not in params:
             params = {name: value for name, value in params.items() if name != "api_key"}
         sent: dict[str, Any] = fresh({**self._base, **params, "messages": messages})
+        if self._must_allow:  # the caller says that it takes a response_format; LiteLLM is to believe it
+            sent["allowed_openai_params"] = [*(sent.get("allowed_openai_params") or ()), "response_format"]
         if "api_key" not in sent and self._key_names and not _is_mocked(sent):
             self._check_key(sent)
         return sent
@@ -386,19 +404,28 @@ class Endpoint:
 
     def excerpt(self, text: str, messages: list[Message], params: Mapping[str, Any]) -> str:
         """The beginning of an answer, on one line, without the keys and prompts that it echoes."""
-        shown = scrub(text, _secrets({**self._base, **params, "messages": messages}, ()))
+        secrets = [secret for secret in _secrets({**self._base, **params, "messages": messages}, ()) if secret]
+        spelt = {json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for secret in secrets for is_ascii in (False, True)}
+        longest = max(map(len, spelt), default=0)
+        shown = scrub(text[: LONGEST_TEXT + longest], {*secrets, *spelt})
         return shown if len(shown) <= LONGEST_EXCERPT else f"{shown[:LONGEST_EXCERPT]}…"
 
-    def _most_tokens(self, sent: Mapping[str, Any]) -> int | None:
-        """The longest answer that was asked of a Claude model in JSON.
+    def _cuts(self, sent: Mapping[str, Any]) -> tuple[int, ...]:
+        """The lengths at which an answer of Claude's in JSON may be cut.
 
         Where that answers by a tool, LiteLLM says "stop" for an answer that was cut, and half of one can be valid
         (llms/anthropic/chat/transformation.py, ``completion_response["stop_reason"] = "stop"``).
         """
         if self.abilities.shape != "inlined" or "response_format" not in sent:
-            return None
-        most = sent.get("max_tokens") or sent.get("max_completion_tokens") or self._max_tokens
-        return most if isinstance(most, int) else None
+            return ()
+        given = [sent.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        numbers = [int(most) for most in given if isinstance(most, int | float)]
+        if numbers:
+            return (max(numbers),)
+        if not (sent.get("thinking") or sent.get("reasoning_effort")):
+            return (self._max_tokens,)
+        budget = (sent.get("thinking") or {}).get("budget_tokens")
+        return tuple(DEFAULT_MAX_TOKENS + each for each in ([budget] if budget else THINKING_BUDGETS))
 
     def _check_key(self, sent: Mapping[str, Any]) -> None:
         """See a missing or malformed key before the request, where a key in the environment is the only way in.
@@ -506,7 +533,7 @@ def _secrets(sent: Mapping[str, Any], links: Iterable[BaseException]) -> Iterato
             if _SECRET.search(name):
                 yield from (value, value.rpartition(" ")[2])
     for text in _texts(sent["messages"]):
-        yield from (text, *text.split("\n\n"))  # a system prompt may have got an instruction behind it
+        yield from (text, *text.splitlines())  # a system prompt may have got an instruction behind it
 
 
 def _texts(value: Any) -> Iterator[str]:

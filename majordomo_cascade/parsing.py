@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 _OPENER = re.compile(r"[\[{]")
@@ -60,6 +61,11 @@ def load_exactly(text: str) -> Any:
     return json.loads(text, parse_float=Number)
 
 
+def load_for_check(text: str) -> Any:
+    """The value of a JSON text, for a comparison: 19.99 is a multiple of 0.01, which floats are not."""
+    return json.loads(text, parse_float=_exact)
+
+
 def dump_exactly(value: Any) -> str:
     """The JSON text of a value that ``load_exactly`` gave."""
     if isinstance(value, Number):
@@ -88,6 +94,11 @@ def _decode(text: str) -> Found | None:
         return Found(text, json.loads(text, parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
         return None
+
+
+def _exact(number: str) -> float | Decimal:
+    """A number as a Decimal; as a float where it is a whole one, which is an integer to JSON Schema."""
+    return whole if (whole := float(number)).is_integer() else Decimal(number)
 
 
 def _refuse_constant(name: str) -> None:

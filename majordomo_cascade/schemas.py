@@ -12,8 +12,10 @@ https://ai.google.dev/gemini-api/docs/structured-output#json_schema_support.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from .parsing import Number
 
@@ -22,8 +24,8 @@ Schema = dict[str, Any]
 #: The field that carries what is not an object by itself, such as ``list[Item]``: vendors want one at the root.
 WRAPPER = "value"
 
-#: Marks a number that is a ``Decimal`` to pydantic (see ``fit``).
-DECIMAL = "decimal"
+#: A keyword of our own that marks a number that is a ``Decimal`` to pydantic (see ``fit``); it is never sent.
+DECIMAL = "x-majordomo-decimal"
 
 #: Keywords that are sent as they are. All others but UNSAID are said in the description.
 STRUCTURE = (
@@ -36,11 +38,11 @@ UNSAID = ("$comment", "$id", "$schema", "discriminator")
 FORMATS = ("date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid")
 
 #: Where a schema holds other schemas: by name, in a list, or one.
-BY_NAME = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
+BY_NAME = ("$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties")
 IN_LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
 AS_ONE = (
-    "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then", "unevaluatedItems",
-    "unevaluatedProperties",
+    "additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then",
+    "unevaluatedItems", "unevaluatedProperties",
 )  # fmt: skip
 
 #: A schema that is longer than this without its references (in sub-schemas) is sent in words.
@@ -77,16 +79,14 @@ def for_wire(schema: Schema, *, strict: bool) -> Schema:
     """
     while len(schema.get("allOf", ())) == 1 and isinstance(schema["allOf"][0], dict):
         schema = {**schema["allOf"][0], **{key: value for key, value in schema.items() if key != "allOf"}}
-    node, told = {}, []
-    for key, value in _each(schema, lambda inner: for_wire(inner, strict=strict)).items():
-        if key == "oneOf" and "anyOf" not in schema:
-            node["anyOf"] = value
-        elif key == "const":
-            node["enum"] = [value]
-        elif key in STRUCTURE or (key == "format" and value in FORMATS):
-            node[key] = value
-        elif key not in UNSAID and (key, value) != ("default", None):
-            told.append(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    node: Schema = {}
+    told = []
+    for name, value in _each(schema, lambda inner: for_wire(inner, strict=strict)).items():
+        key, sent = _by_todays_name(name, value, schema)
+        if key in STRUCTURE or (key == "format" and sent in FORMATS):
+            node[key] = sent
+        elif key not in UNSAID and (key, sent) != ("default", None):
+            told.append(f"{key}: {sent if isinstance(sent, str) else json.dumps(sent, ensure_ascii=False)}")
     if told:
         node["description"] = f"{node.get('description', '')} ({'; '.join(told)})".lstrip()
     if "enum" in node and "type" not in node:
@@ -94,6 +94,15 @@ def for_wire(schema: Schema, *, strict: bool) -> Schema:
     if "$ref" in node and node.keys() & {"description", "title"}:  # OpenAI allows no siblings of $ref, but of anyOf
         node["anyOf"] = [{"$ref": node.pop("$ref")}]
     return _strictly(node) if strict else node
+
+
+def _by_todays_name(key: str, value: Any, schema: Schema) -> tuple[str, Any]:
+    """A keyword and its value as more vendors know them."""
+    if key == "oneOf" and "anyOf" not in schema:
+        return "anyOf", value
+    if key == "items" and isinstance(value, list):  # before draft 2020-12
+        return "prefixItems", value
+    return ("enum", [value]) if key == "const" else (key, value)
 
 
 def inlined(schema: Schema) -> Schema:
@@ -142,7 +151,7 @@ def resolve(reference: str, root: Schema) -> Schema:
         if not reference.startswith("#"):
             raise KeyError
         for step in reference.split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
+            name = unquote(step).replace("~1", "/").replace("~0", "~")
             found = found[int(name)] if isinstance(found, list) else found[name]
         if reference != "#" and not reference.startswith("#/"):
             raise KeyError
@@ -159,24 +168,28 @@ def check_references(schema: Schema) -> None:
     Raises:
         ValueError: one does not.
     """
+    ends: set[int] = set()  # what was followed already
 
     def follow(node: Schema, above: tuple[int, ...]) -> None:
         if id(node) in above:
             raise ValueError("a schema refers to itself without an object or a list between")
+        if id(node) in ends:
+            return
         above = (*above, id(node))
         if "$ref" in node:
             follow(resolve(node["$ref"], schema), above)
         for key in ("allOf", "anyOf", "oneOf"):
             for inner in filter(_is_schema, node.get(key, ())):
                 follow(inner, above)
+        ends.add(id(node))
 
     def check(node: Schema) -> None:
+        if node.keys() & {"$dynamicRef", "$recursiveRef"} or ("$id" in node and node is not schema):
+            raise ValueError(
+                "$dynamicRef, $recursiveRef, and $id inside a schema can't be sent to any vendor; use $ref"
+            )
         follow(node, ())
         for inner in _inner(node):
-            if inner.keys() & {"$id", "$dynamicRef", "$recursiveRef"}:
-                raise ValueError(
-                    "$id inside a schema, $dynamicRef and $recursiveRef can't be sent to any vendor; use $ref"
-                )
             check(inner)
 
     check(schema)
@@ -196,7 +209,7 @@ def fit(value: Any, schema: Schema, *, drop_nulls: bool) -> Any:
             return value
         if isinstance(value, Number):
             takers = [option for option in options if _takes(option, "number") or _takes(option, "string")]
-            return str(value) if takers and all(option.get("format") == DECIMAL for option in takers) else value
+            return str(value) if takers and all(DECIMAL in option for option in takers) else value
         if isinstance(value, list):
             return [fitted(item, list(_items(options, index))) for index, item in enumerate(value)]
         if not isinstance(value, dict):
@@ -213,7 +226,23 @@ def fit(value: Any, schema: Schema, *, drop_nulls: bool) -> Any:
 
 def has_decimals(schema: Any) -> bool:
     """Whether there is a Decimal anywhere in a schema."""
-    return schema.get("format") == DECIMAL or any(map(has_decimals, _inner(schema)))
+    return DECIMAL in schema or any(map(has_decimals, _inner(schema)))
+
+
+def unmarked(schema: Schema) -> Schema:
+    """The schema without our own marks."""
+    return {key: value for key, value in _each(schema, unmarked).items() if key != DECIMAL}
+
+
+def property_names(schema: Schema) -> set[str]:
+    """The names of all properties anywhere in a schema."""
+    return set(schema.get("properties", ())).union(*map(property_names, _inner(schema)))
+
+
+def is_portable(schema: Schema) -> bool:
+    """Whether all references survive ``for_wire``: those to definitions and to the root do."""
+    is_safe = re.fullmatch(r"#(/(\$defs|definitions)/[^/]+)?", schema.get("$ref", "#"))
+    return is_safe is not None and all(map(is_portable, _inner(schema)))
 
 
 def _is_schema(value: Any) -> bool:
@@ -320,7 +349,7 @@ def _options(schema: Any, root: Schema) -> Iterator[Schema]:
         return
     if "$ref" in schema:
         yield from _options(resolve(schema["$ref"], root), root)
-    elif schema.get("format") != DECIMAL and ("anyOf" in schema or "oneOf" in schema):
+    elif DECIMAL not in schema and ("anyOf" in schema or "oneOf" in schema):
         for inner in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
             yield from _options(inner, root)
     else:
@@ -329,7 +358,7 @@ def _options(schema: Any, root: Schema) -> Iterator[Schema]:
 
 def _takes(option: Schema, kind: str) -> bool:
     """Whether an option may be meant by a value of this type."""
-    if option.get("format") == DECIMAL:
+    if DECIMAL in option:
         return kind in ("number", "string")
     types = _types(option)
     return not types or kind in types
@@ -350,13 +379,19 @@ def _items(options: list[Schema], index: int) -> Iterator[Schema]:
     """The schemas for an item of a list."""
     for option in options:
         first = option.get("prefixItems", ())
-        yield from filter(_is_schema, (first[index] if index < len(first) else option.get("items"),))
+        yield from _as_schema(first[index] if index < len(first) else option.get("items", True))
 
 
 def _properties(options: list[Schema], key: str) -> Iterator[Schema]:
     """The schemas for a property of an object."""
     for option in options:
-        yield from filter(_is_schema, (option.get("properties", {}).get(key, option.get("additionalProperties")),))
+        yield from _as_schema(option.get("properties", {}).get(key, option.get("additionalProperties", False)))
+
+
+def _as_schema(value: Any) -> Iterator[Schema]:
+    """A sub-schema, if anything matches it; anything at all matches True."""
+    if value is True or _is_schema(value):
+        yield {} if value is True else value
 
 
 def _is_default(options: list[Schema], key: str, root: Schema) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, T
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core.core_schema import ErrorType
 
 from .errors import InvalidRequestError, ResponseParsingError, ResponseValidationError
-from .parsing import Found, dump_exactly, find_json, load_exactly
+from .parsing import Found, dump_exactly, find_json, load_exactly, load_for_check
 from .request import Message
 from .schemas import (
     DECIMAL,
@@ -29,7 +31,10 @@ from .schemas import (
     has_decimals,
     inlined,
     is_bent_for_claude,
+    is_portable,
+    property_names,
     rooted,
+    unmarked,
 )
 
 if TYPE_CHECKING:
@@ -46,13 +51,16 @@ Shape = Literal["strict", "plain", "inlined"]
 #: mode, with the schema in the prompt; the schema in the prompt alone.
 RUNGS: tuple[Rung, ...] = get_args(Rung)
 
-#: Answers without JSON in a row, after which a rung that promised some is not used again.
-MOST_PROSE = 2
+#: Calls in a row that got no JSON from a rung (refused, or answered in prose), after which it is not used again.
+MOST_STRIKES = 2
 
 #: Problems that an error's message names, that a model is told of, and that are looked for by a JSON Schema.
 MOST_NAMED, MOST_TOLD, MOST_KEPT = 3, 20, 100
 #: Characters of a path, and of what was expected there.
 LONGEST_PATH, LONGEST_EXPECTED = 80, 100
+
+#: The problems whose words are pydantic's own; others may quote the answer.
+TOLD_TYPES = {*get_args(ErrorType)} - {"assertion_error", "union_tag_invalid", "value_error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +77,11 @@ class Abilities:
 class Ladder:
     """How one target is asked for JSON. What it refused, or did not keep, is not asked of it again."""
 
-    __slots__ = ("_left", "_prose")
+    __slots__ = ("_left", "_strikes")
 
     def __init__(self, highest: Rung) -> None:
         self._left = list(RUNGS[RUNGS.index(highest) :])
-        self._prose: Counter[Rung] = Counter()
+        self._strikes: Counter[Rung] = Counter()
 
     def rung(self, among: Sequence[Rung] = RUNGS) -> Rung:
         """The highest that is left; the lowest one is never lost."""
@@ -86,10 +94,14 @@ class Ladder:
         self._left.remove(rung)
         return True
 
-    def heard(self, rung: Rung, *, is_json: bool) -> bool:
-        """Note what came of a promise of JSON; True if it was broken too often, and the rung is left."""
-        self._prose[rung] = 0 if is_json else self._prose[rung] + 1
-        return self._prose[rung] >= MOST_PROSE and self.leave(rung)
+    def strike(self, rung: Rung) -> bool:
+        """Note that a rung brought no JSON; True if that was once too often, and it is left."""
+        self._strikes[rung] += 1
+        return self._strikes[rung] >= MOST_STRIKES and self.leave(rung)
+
+    def forgive(self, rung: Rung) -> None:
+        """Note that a rung brought JSON, or was not what kept it from coming."""
+        self._strikes[rung] = 0
 
 
 class Asked(NamedTuple):
@@ -175,13 +187,15 @@ class SchemaForm(Generic[T]):
         self.label = label
         self.name = re.sub(r"[^a-zA-Z0-9_-]+", "_", label).strip("_")[:64] or "answer"  # OpenAI's rule for names
         self._value_schema = schema
-        self.schema, self._is_wrapped = rooted(schema)
+        root, self._is_wrapped = rooted(schema)
+        self.schema = unmarked(root)
         self._has_decimals = has_decimals(schema)
         self._validate = validate
 
     def rungs(self, shape: Shape) -> Sequence[Rung]:
         """All, if the schema gets through to the target as it is meant."""
-        return RUNGS[1:] if shape == "inlined" and self._inlined is None else RUNGS
+        gets_through = self._is_portable if shape != "inlined" else self._inlined is not None
+        return RUNGS if gets_through else RUNGS[1:]
 
     def ask(self, messages: list[Message], rung: Rung, shape: Shape) -> Asked:
         """With the schema: as a parameter, or in the prompt."""
@@ -226,6 +240,10 @@ class SchemaForm(Generic[T]):
     def _instruction(self) -> str:
         wanted = json.dumps(self.schema, ensure_ascii=False)
         return f"Answer with JSON only, no other text, that matches this JSON Schema:\n{wanted}"
+
+    @cached_property
+    def _is_portable(self) -> bool:
+        return is_portable(self._value_schema)
 
     @cached_property
     def _strict(self) -> Schema | None:
@@ -282,7 +300,7 @@ def schema_form(schema: Any) -> SchemaForm[dict[str, Any] | list[Any]]:
         hint = "; for a type use get_structured_json_response" if isinstance(schema, type) else ""
         raise InvalidRequestError(f"schema must be a JSON Schema as a dict, not {type(schema).__name__}{hint}")
     try:
-        return _cached_schema_form(json.dumps(schema, allow_nan=False))
+        return _cached_schema_form(json.dumps(dict(schema), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"schema can't be used as a JSON Schema: {error}") from error
 
@@ -296,7 +314,7 @@ def instruct(messages: list[Message], instruction: str) -> list[Message]:
     if isinstance(content, str):
         content = f"{content}\n\n{instruction}"
     else:
-        content = [*content, {"type": "text", "text": instruction}]
+        content = [*content, {"type": "text", "text": f"\n\n{instruction}"}]  # LiteLLM joins the parts for Gemini
     return [{**first, "content": content}, *messages[1:]]
 
 
@@ -304,7 +322,7 @@ def correct(messages: list[Message], error: ResponseParsingError) -> list[Messag
     """The messages, and behind them one answer and what is wrong with it, as plain turns that every vendor takes."""
     problems = ["it is not one complete JSON value, and nothing else, as was asked for"]
     if isinstance(error, ResponseValidationError):
-        problems = [f"{_path(each['loc'])}: {each['msg']}" for each in error.errors[:MOST_TOLD]]
+        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors[:MOST_TOLD]]
         if len(error.errors) > MOST_TOLD:
             problems.append(f"and {len(error.errors) - MOST_TOLD} more")
     answer = error.raw_content.strip()
@@ -318,7 +336,7 @@ class _SchemaGenerator(GenerateJsonSchema):
     """Pydantic's own, but Decimals can be told from other numbers."""
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
-        return {**super().decimal_schema(schema), "format": DECIMAL}
+        return {**super().decimal_schema(schema), DECIMAL: True}
 
 
 @lru_cache(maxsize=256)
@@ -339,17 +357,20 @@ def _type_form(response_model: Any) -> SchemaForm[Any]:
             f"TypeAdapter takes and that has a JSON Schema ({str(error).partition(chr(10))[0]})"
         ) from error
 
+    names = property_names(schema)
+
     def validate(text: str) -> Any:
         try:
             return adapter.validate_json(text)
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False)
-        quoting = ("value_error", "assertion_error", "union_tag_invalid")  # these may say what the answer is
+            problems: list[dict[str, Any]] = [
+                dict(problem) for problem in error.errors(include_url=False, include_context=False)
+            ]
         shown = [
-            f"{_path(each['loc'])}: {each['type' if each['type'] in quoting else 'msg']}"
+            f"{_path(each['loc'], text, names)}: {each['msg' if each['type'] in TOLD_TYPES else 'type']}"
             for each in problems[:MOST_NAMED]
         ]
-        raise Unfit([dict(problem) for problem in problems], shown)
+        raise Unfit(problems, shown)
 
     return SchemaForm(label, schema, validate)
 
@@ -362,41 +383,61 @@ def _cached_schema_form(written: str) -> SchemaForm[dict[str, Any] | list[Any]]:
         ValueError: it can't be used.
     """
     from jsonschema import Draft202012Validator, SchemaError, validators  # noqa: PLC0415 - LiteLLM's, and slow to load
+    from referencing import Registry  # noqa: PLC0415 - likewise
 
     schema = json.loads(written)
     kind = validators.validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
-        raise ValueError(f"at {_path(error.absolute_path)}, {error.message}") from None
-    check_references(schema)  # so none is fetched from anywhere
+        raise ValueError(f"at {'.'.join(map(str, error.absolute_path)) or 'its root'}, {error.message}") from None
+    check_references(schema)
     types = schema.get("type", ["object", "array"])
     if not {"object", "array"}.intersection([types] if isinstance(types, str) else types):
         raise ValueError(f"it is for {types!r}; for what is no object or array use get_structured_json_response")
-    validator = kind(schema)
+    checks = validators.extend(kind, {"uniqueItems": _check_unique})
+    validator = checks(load_for_check(written), registry=Registry())  # an empty one: nothing is fetched
+    names = property_names(schema)
 
     def validate(text: str) -> Any:
         value = json.loads(text)
         if not isinstance(value, dict | list):
-            told = "expected an object or an array"
-            raise Unfit([{"type": "type", "loc": (), "msg": told}], [f"the answer: {told}"])
+            raise _unfit("expected an object or an array")
         try:
-            errors = list(islice(validator.iter_errors(value), MOST_KEPT))
-        except RecursionError:
-            told = "nested too deeply"
-            raise Unfit([{"type": "recursion_loop", "loc": (), "msg": told}], [f"the answer: {told}"]) from None
+            errors = list(islice(validator.iter_errors(load_for_check(text)), MOST_KEPT))
+        except Exception as error:  # too deep, too large a number, a keyword that leads nowhere
+            raise _unfit(f"can't be checked ({type(error).__name__})") from None
         errors.sort(key=lambda error: list(map(str, error.absolute_path)))
         if errors:
-            problems = [{"type": e.validator, "loc": tuple(e.absolute_path), "msg": e.message} for e in errors]
-            raise Unfit(problems, [f"{_path(e.absolute_path)}: {_expected(e)}" for e in errors[:MOST_NAMED]])
+            problems: list[dict[str, Any]] = [
+                {"type": e.validator, "loc": tuple(e.absolute_path), "msg": _expected(e)} for e in errors
+            ]
+            shown = [f"{_path(each['loc'], text, names)}: {each['msg']}" for each in problems[:MOST_NAMED]]
+            raise Unfit(problems, shown)
         return value
 
     return SchemaForm(str(schema.get("title", "schema"))[:64], schema, validate)
 
 
+def _unfit(problem: str) -> Unfit:
+    """The signal for one problem with all of an answer."""
+    return Unfit([{"type": "schema", "loc": (), "msg": problem}], [f"the answer: {problem}"])
+
+
+def _check_unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[Exception]:  # noqa: FBT001
+    """``uniqueItems`` in linear time, where jsonschema compares each item with each."""
+    from jsonschema import ValidationError  # noqa: PLC0415 - LiteLLM's, and slow to load
+
+    if wanted and isinstance(value, list):
+        spelt = {json.dumps(item, sort_keys=True, default=str) for item in value}
+        if len(spelt) < len(value):
+            yield ValidationError("has items that are alike")
+
+
 def _expected(error: Any) -> str:
     """What the schema expects where an answer differs: the caller's words, none of the answer's."""
-    return f"expected {error.validator} {json.dumps(error.validator_value, ensure_ascii=False)}"[:LONGEST_EXPECTED]
+    expected = json.dumps(error.validator_value, ensure_ascii=False, default=str)
+    return f"expected {error.validator} {expected}"[:LONGEST_EXPECTED]
 
 
 def _in_words(messages: list[Message], rung: Rung, instruction: str) -> Asked:
@@ -423,10 +464,18 @@ def _container(found: Found, text: str, provider: str, model: str) -> dict[str, 
     return found.value
 
 
-def _path(location: Any) -> str:
-    """Where in the answer, on one line: its keys may be anything."""
-    path = ".".join(map(str, location)) or "the answer"
-    path = "".join(letter if letter.isprintable() else " " for letter in path[: LONGEST_PATH + 1])
+def _path(location: Sequence[Any], text: str, names: AbstractSet[str]) -> str:
+    """Where in the answer: by indices and the schema's own words; keys that the model chose are not shown."""
+    value: Any = json.loads(text)
+    steps = []
+    for step in location:
+        is_inside = isinstance(value, dict) and step in value
+        steps.append(
+            "[key]" if is_inside and step not in names else str(step)
+        )  # what is not inside, pydantic put there
+        if is_inside or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+            value = value[step]
+    path = ".".join(steps) or "the answer"
     return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"
 
 

@@ -237,7 +237,7 @@ async def test_a_callers_own_response_format_wins(serve: Serve) -> None:
         ([{"role": "system", "content": "s"}], [{"role": "system", "content": "s\n\nI"}]),
         (
             [{"role": "developer", "content": [{"type": "text", "text": "s"}]}],
-            [{"role": "developer", "content": [{"type": "text", "text": "s"}, {"type": "text", "text": "I"}]}],
+            [{"role": "developer", "content": [{"type": "text", "text": "s"}, {"type": "text", "text": "\n\nI"}]}],
         ),
     ],
 )

@@ -6,22 +6,28 @@ import contextlib
 import json
 import logging
 import pickle
+import traceback
 from collections.abc import Callable
-from typing import Any
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import litellm
 import pytest
 from conftest import WIRES, Serve
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from majordomo_cascade import (
     ConfigurationError,
     ContentPolicyError,
+    DeadlineExceededError,
     InvalidRequestError,
     InvalidResponseError,
     LLMCascade,
     MajordomoError,
     ProviderError,
+    ProviderUnavailableError,
     ResponseParsingError,
     ResponseTruncatedError,
     ResponseValidationError,
@@ -30,7 +36,7 @@ from majordomo_cascade import (
     UnsupportedRequestError,
 )
 from majordomo_cascade.structured import MOST_TOLD
-from majordomo_cascade.testing import Behaviour, Garbage, Reply, Status, rehearse
+from majordomo_cascade.testing import Behaviour, Garbage, Hang, Reply, Status, rehearse
 
 EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), WIRES, ids=[wire[0] for wire in WIRES])
 ROME = Reply('{"name": "Rome", "people": 2800000}')
@@ -114,7 +120,7 @@ async def test_a_refused_schema_goes_one_rung_lower_at_once_and_for_the_cascades
         assert len(rehearsal.providers[0].requests) - before == 1
         assert "that matches this JSON Schema" in str(rehearsal.providers[0].requests[-1].json)
     (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told == f"{provider}/{model} is asked for JSON by json_mode from now on: it refuses json_schema"
+    assert told == f"{provider}/{model} does not give JSON by json_schema; it is asked by json_mode from now on"
 
 
 async def test_the_ladder_ends_at_the_prompt(serve: Serve) -> None:
@@ -306,7 +312,7 @@ async def test_two_answers_in_prose_in_a_row_and_the_next_call_starts_one_rung_l
     assert rungs(cascade) == ["json_mode"]
     await cascade.get_structured_json_response(City, "Rome?")
     assert [way(request) for request in server.requests] == ["json_schema", "json_schema", "json_mode!"]
-    assert "by json_mode from now on: its json_schema brought no JSON twice in a row" in caplog.text
+    assert "does not give JSON by json_schema; it is asked by json_mode from now on" in caplog.text
     assert cascade.health[0].failures == 0
 
 
@@ -595,7 +601,7 @@ async def test_a_reask_of_a_schema_tells_what_is_wrong(serve: Serve) -> None:
     server = serve(Reply('{"city": "R"}'), Reply('{"city": "Rome"}'))
     response = await LLMCascade([server.target()]).get_json_response("Rome?", schema=WEATHER, reasks=1)
     assert response.content == {"city": "Rome"}
-    assert "- city: 'R' is too short" in server.requests[1].json["messages"][-1]["content"]
+    assert "- city: expected minLength 2" in server.requests[1].json["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize(
@@ -643,5 +649,299 @@ async def test_an_answer_to_a_schema_without_a_type_is_an_object_or_an_array(
 async def test_an_answer_nested_too_deeply_for_its_schema_is_not_valid(serve: Serve) -> None:
     schema = {"type": "array", "items": {"$ref": "#"}}
     cascade = LLMCascade([serve(Reply("[" * 400 + "]" * 400)).target(structured_output="prompt")])
-    with pytest.raises(ResponseValidationError, match="nested too deeply"):
+    with pytest.raises(ResponseValidationError, match=r"the answer: can't be checked \(RecursionError\)"):
         await cascade.get_json_response("Nest.", schema=schema)
+
+
+# What an adversary, or an outage, makes of it.
+
+
+async def test_a_hedge_or_a_deadline_that_a_step_down_spends_is_not_held_against_the_target() -> None:
+    refuses_always: list[Behaviour] = [OPENAI_REFUSES, Hang()] * 2
+    with rehearse(LLMCascade(["openai/gpt-4.1", "openai/gpt-4o"], hedge_after=5), [*refuses_always, ROME], ROME) as r:
+        for _ in range(2):
+            assert (await r.cascade.get_structured_json_response(City, "Rome?")).model == "gpt-4o"
+        assert (r.cascade.health[0].failures, rungs(r.cascade)[0]) == (0, "json_mode")  # and it is learned all the same
+        assert (await r.cascade.get_structured_json_response(City, "Rome?")).model == "gpt-4.1"
+    with rehearse(LLMCascade(["openai/gpt-4.1"], deadline=5), [*refuses_always, ROME]) as r:
+        for _ in range(2):
+            with pytest.raises(DeadlineExceededError):
+                await r.cascade.get_structured_json_response(City, "Rome?")
+        assert (r.cascade.health[0].failures, rungs(r.cascade)) == (0, ["json_mode"])
+
+
+async def test_a_step_down_neither_renews_the_retries_nor_is_waited_for() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"], retry=RetryPolicy(attempts=3))
+    with rehearse(cascade, [Status(503), OPENAI_REFUSES, Status(503)]) as rehearsal:
+        with pytest.raises(ProviderUnavailableError) as caught:
+            await rehearsal.cascade.get_structured_json_response(City, "Rome?")
+        waits = [attempt.waited for attempt in caught.value.attempts]
+        assert [waited > 0 for waited in waits] == [False, True, False, True]
+        assert waits[1::2] == rehearsal.clock.slept
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+NO_MCP: dict[str, Any] = {"_skip_mcp_handler": True}  # a package that some versions of LiteLLM want for every tool
+
+
+@pytest.mark.parametrize("where", ["call", "target", "cascade"])
+async def test_what_is_refused_beside_tools_tells_nothing_about_calls_without(serve: Serve, where: str) -> None:
+    both = Status(400, "Function calling with a response mime type: 'application/json' is unsupported")
+    server = serve(both, ROME)
+    own: dict[str, Any] = {"tools": TOOLS, **NO_MCP}
+    target = server.target("openai", "gpt-4.1", params=own if where == "target" else {})
+    cascade = LLMCascade([target], **own) if where == "cascade" else LLMCascade([target])
+    params: dict[str, Any] = own if where == "call" else {}
+    await cascade.get_structured_json_response(City, "Rome?", **params)
+    assert [way(request) for request in server.requests] == ["json_schema", "json_mode!"]
+    assert rungs(cascade) == ["json_schema"]
+
+
+async def test_a_reask_beside_tools_stays_on_the_rung_that_was_taken(serve: Serve) -> None:
+    server = serve(OPENAI_REFUSES, Reply("{}"), ROME)
+    await LLMCascade([server.target()]).get_structured_json_response(City, "Rome?", tools=TOOLS, reasks=1, **NO_MCP)
+    assert [way(request) for request in server.requests] == ["json_schema", "json_mode!", "json_mode!"]
+
+
+async def test_text_beside_a_call_of_the_callers_tool_is_no_prose(serve: Serve) -> None:
+    looking = tool_use({}, name="weather")
+    assert isinstance(looking.body, dict)
+    looking.body["content"].insert(0, {"type": "text", "text": "Let me look that up."})
+    cascade = LLMCascade([serve(looking).target("anthropic", "claude-sonnet-4-5")])
+    for _ in range(2):
+        with pytest.raises(ResponseParsingError):
+            await cascade.get_structured_json_response(City, "Rome?")
+    assert rungs(cascade) == ["json_schema"]
+
+
+ECHO = {"detail": [{"loc": ["body", "messages"], "msg": "Field required", "input": {"response_format": "json_schema"}}]}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "requests"),
+    [
+        (Garbage("response_format.type: unknown variant `json_schema`", "text/plain", 422), 2),
+        (Status(400, "Request contains an invalid argument."), 2),
+        (Garbage(ECHO, status=422), 1),
+        (Status(400, "tool_use_failed", "tool_use_failed"), 2),
+    ],
+)
+async def test_what_a_refusal_says_in_whichever_form(serve: Serve, refusal: Behaviour, requests: int) -> None:
+    server = serve(refusal, ROME)
+    with contextlib.suppress(InvalidRequestError):
+        await LLMCascade([server.target()]).get_structured_json_response(City, "Rome?")
+    assert len(server.requests) == requests
+
+
+async def test_a_broken_history_of_tool_calls_is_the_callers(serve: Serve) -> None:
+    server = serve(Status(400, "messages with role 'tool' must be a response to a message with 'tool_calls'"))
+    messages = [{"role": "user", "content": "?"}, {"role": "tool", "tool_call_id": "1", "content": "42"}]
+    with pytest.raises(InvalidRequestError):
+        await LLMCascade([server.target()]).get_json_response(messages=messages)
+    assert len(server.requests) == 1
+
+
+async def test_a_callers_word_about_the_model_holds_beside_a_calls_own_allowances(serve: Serve) -> None:
+    server = serve(ROME)
+    cascade = LLMCascade([server.target("openai", "gpt-4", structured_output="json_schema")])
+    await cascade.get_structured_json_response(City, "Rome?", allowed_openai_params=["logprobs"])
+    assert [way(request) for request in server.requests] == ["json_schema"]
+
+
+async def test_a_response_format_of_the_targets_own_is_left_alone(serve: Serve) -> None:
+    server = serve(OPENAI_REFUSES, ROME)
+    cascade = LLMCascade([server.target(params={"response_format": {"type": "json_object"}})])
+    with pytest.raises(UnsupportedRequestError):
+        await cascade.get_structured_json_response(City, "Rome?")
+    await cascade.get_structured_json_response(City, "Rome?")
+    assert [way(request) for request in server.requests] == ["json_mode!"] * 2
+
+
+@pytest.mark.parametrize(
+    ("params", "cut", "whole"),
+    [
+        ({"max_tokens": 9.0}, 9, 10),
+        ({"max_tokens": 10, "max_completion_tokens": 20}, 20, 10),
+        ({"thinking": {"type": "enabled", "budget_tokens": 4000}}, 8096, 5000),
+        ({"reasoning_effort": "high"}, 8192, 5000),
+    ],
+    ids=str,
+)
+async def test_where_an_answer_by_tool_is_cut(serve: Serve, params: dict[str, Any], cut: int, whole: int) -> None:
+    server = serve(tool_use({"value": [1]}, "max_tokens", cut), tool_use({"value": [1]}, tokens=whole))
+    cascade = LLMCascade([server.target("anthropic", "claude-opus-4-1")])
+    with pytest.raises(ResponseTruncatedError):
+        await cascade.get_structured_json_response(list[int], "Count.", **params)
+    assert server.requests[0].json["max_tokens"] == cut
+    assert (await cascade.get_structured_json_response(list[int], "Count.", **params)).content == [1]
+
+
+async def test_a_whole_answer_in_text_may_be_as_long_as_it_was_allowed_to_be(serve: Serve) -> None:
+    server = serve(Reply('{"value": [1]}', output_tokens=7))
+    for model in ("claude-opus-4-1", "claude-sonnet-4-5"):
+        cascade = LLMCascade([server.target("anthropic", model)])
+        assert (await cascade.get_structured_json_response(list[int], "Count.", max_tokens=7)).content == [1]
+
+
+# Errors, and what they may show.
+
+
+class Closed(BaseModel, extra="forbid"):
+    name: str
+    scores: dict[str, int] = {}
+
+
+SECRET = "sk-a-very-secret-key"
+
+
+@pytest.mark.parametrize("extra", [{SECRET: 1}, {"Tell me about Rome.": 1}, {"name": "R", "scores": {SECRET: "x"}}])
+async def test_keys_that_the_model_chose_are_shown_nowhere(serve: Serve, extra: dict[str, Any]) -> None:
+    cascade = LLMCascade([serve(Reply(json.dumps(extra))).target(api_key=SECRET)])
+    schema = {"properties": {"name": {"type": "string"}}, "additionalProperties": {"type": "null"}}
+    for ask in (
+        lambda: cascade.get_structured_json_response(Closed, "Tell me about Rome."),
+        lambda: cascade.get_json_response("Tell me about Rome.", schema=schema),
+    ):
+        with pytest.raises(ResponseValidationError) as caught:
+            await ask()
+        told = f"{caught.value} {caught.value!r} {caught.value.attempts} {caught.value.__notes__}"
+        assert SECRET not in told
+        assert "Tell me about Rome." not in told
+        assert "[key]: " in str(caught.value)
+
+
+def refuse(value: str) -> str:
+    raise PydanticCustomError("unwanted", "I do not like {value}", {"value": value})
+
+
+async def test_a_custom_error_of_the_callers_is_told_by_its_type(serve: Serve) -> None:
+    cascade = LLMCascade([serve(Reply('{"value": "the answer"}')).target()])
+    with pytest.raises(ResponseValidationError, match=r": the answer: unwanted \(see errors\)$") as caught:
+        await cascade.get_structured_json_response(Annotated[str, AfterValidator(refuse)], "Hello")
+    assert caught.value.errors[0]["msg"] == "I do not like the answer"
+
+
+@pytest.mark.parametrize("spelt", [str, json.dumps, lambda prompt: json.dumps(prompt, ensure_ascii=False), repr])
+async def test_a_traceback_shows_no_prompt_however_the_answer_spells_it(
+    serve: Serve, spelt: Callable[[str], str]
+) -> None:
+    prompt = 'My name is "Bob Smith".\nLine two: my number is 078-05-1120, says José.'
+    cascade = LLMCascade([serve(Reply("No JSON: " + spelt(prompt))).target()])
+    with pytest.raises(ResponseParsingError) as caught:
+        await cascade.get_json_response(prompt)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "the answer began: No JSON: " in told
+    assert "078-05-1120" not in told
+    assert "Bob" not in told
+
+
+async def test_a_key_of_the_call_is_not_shown_either() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"])
+    with pytest.raises(ResponseParsingError) as caught:
+        await cascade.get_json_response("Hello", api_key=SECRET, mock_response=f"No JSON, but {SECRET}")
+    assert caught.value.__notes__[0] == "the answer began: No JSON, but […]"
+
+
+# A schema of the callers' own, and what can be wrong with it or with an answer to it.
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$schema": "http://json-schema.org/draft-07/schema#", "dependencies": {"a": {"$ref": "URL"}}},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{}], "additionalItems": {"$ref": "URL"}},
+        {"$dynamicRef": "URL"},
+        {"$recursiveRef": "URL"},
+        {"properties": {"a": {"$ref": "#/foo"}}, "foo": {"properties": {"b": {"$ref": "URL"}}}},
+        {"properties": {"a": {"$ref": "#/default"}}, "default": {"properties": {"b": {"$ref": "URL"}}}},
+    ],
+    ids=str,
+)
+async def test_a_schema_fetches_nothing_however_it_hides_its_reference(serve: Serve, schema: dict[str, Any]) -> None:
+    remote, server = serve(), serve(Reply('{"a": {"b": 1}}'), Reply("[1, 2]"))
+    schema = json.loads(json.dumps(schema).replace("URL", f"{remote.url}/schema"))
+    cascade = LLMCascade([server.target(structured_output="prompt")])
+    for _ in range(2):
+        with contextlib.suppress(InvalidRequestError, ResponseValidationError):
+            await cascade.get_json_response("Hello", schema=schema)
+    assert remote.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer", "is_valid"),
+    [
+        ({"multipleOf": 0.01}, "19.99", True),
+        ({"multipleOf": 0.01}, "19.999", False),
+        ({"multipleOf": 0.5}, "1e400", False),
+        ({"multipleOf": 0.5}, "1" * 401, False),
+        ({"type": "integer"}, "2.0", True),
+        ({"type": "integer"}, "2.5", False),
+        ({"enum": [1.5]}, "1.5", True),
+        ({"type": "number", "format": "decimal"}, "1.5", True),  # OpenAPI's word, none of ours
+        ({"type": "array", "uniqueItems": True}, '[{"a": 1, "b": 2}, {"b": 2, "a": 1}]', False),
+        ({"type": "array", "uniqueItems": True}, '[1, "1", [1], {"a": 1}, {"a": 2}, true]', True),
+        ({"type": "array", "uniqueItems": False}, "[1, 1]", True),
+        ({"uniqueItems": True}, '"11"', True),
+    ],
+    ids=str,
+)
+async def test_numbers_and_lists_are_checked_exactly(
+    serve: Serve, schema: dict[str, Any], answer: str, is_valid: bool
+) -> None:
+    cascade = LLMCascade([serve(Reply(f'{{"a": {answer}}}')).target()])
+    asked = cascade.get_json_response("Hello", schema={"type": "object", "properties": {"a": schema}})
+    if is_valid:
+        assert (await asked).content == json.loads(f'{{"a": {answer}}}')
+    else:
+        with pytest.raises(ResponseValidationError):
+            await asked
+
+
+async def test_a_schema_of_doubling_unions_is_followed_once(serve: Serve) -> None:
+    both = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}  # 2**60 ways
+    schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/a0"}}, "$defs": {**both, "a60": {}}}
+    with pytest.raises(ResponseParsingError):
+        await LLMCascade([serve(Reply("No.")).target()]).get_json_response("Hello", schema=schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"$ref": "#/oneOf/0"}}, "oneOf": [{"type": "object"}, {"type": "array"}]},
+        {"properties": {"a": {"$ref": "#/patternProperties/b"}}, "patternProperties": {"b": {"type": "string"}}},
+    ],
+)
+async def test_references_that_no_vendor_could_follow_go_into_the_prompt(serve: Serve, schema: dict[str, Any]) -> None:
+    server = serve(Reply("{}"))
+    await LLMCascade([server.target()]).get_json_response("Hello", schema={"type": "object", **schema})
+    assert [way(request) for request in server.requests] == ["json_mode!"]
+
+
+async def test_references_may_be_percent_encoded_and_the_schema_any_mapping(serve: Serve) -> None:
+    server = serve(Reply('{"a": 1}'))
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a%20b"}}, "$defs": {"a b": {"type": "integer"}}}
+    response = await LLMCascade([server.target()]).get_json_response("Hello", schema=MappingProxyType(schema))
+    assert response.content == {"a": 1}
+
+
+async def test_a_reask_of_a_schema_does_not_quote_the_answer_again(serve: Serve) -> None:
+    long = json.dumps({"a": "long " * 4000})
+    server = serve(Reply(long), Reply("{}"))
+    schema = {"type": "object", "anyOf": [{"maxProperties": 0}, {"required": ["b"]}]}
+    await LLMCascade([server.target()]).get_json_response("Hello", schema=schema, reasks=1)
+    assert len(server.requests[1].json["messages"][-1]["content"]) < 400
+
+
+@pytest.mark.parametrize("response_model", [dict[str, Decimal] | dict[str, Any], list[Decimal] | Any])
+async def test_a_number_that_may_be_something_else_is_none_of_our_business(serve: Serve, response_model: Any) -> None:
+    text = '{"a": 1.5}' if "dict" in str(response_model) else "[1.5]"
+    response = await LLMCascade([serve(Reply(text)).target()]).get_structured_json_response(response_model, "Hello")
+    assert response.content == TypeAdapter(response_model).validate_json(text)
+    assert repr(response.content) == repr(TypeAdapter(response_model).validate_json(text))
+
+
+async def test_a_decimal_that_says_something_else_of_itself_keeps_its_digits(serve: Serve) -> None:
+    money = Annotated[Decimal, Field(json_schema_extra={"format": "money"})]
+    cascade = LLMCascade([serve(Reply('{"value": 0.1234567890123456789}')).target()])
+    response = await cascade.get_structured_json_response(money, "Hello")
+    assert response.content == Decimal("0.1234567890123456789")
