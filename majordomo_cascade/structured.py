@@ -10,31 +10,26 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, Protocol, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import ErrorType
 
 from .errors import InvalidRequestError, ResponseParsingError, ResponseValidationError
+from .fitting import DECIMAL, fit, has_decimals, unmarked
 from .parsing import Found, dump_exactly, find_json, load_exactly, load_for_check
 from .request import Message
-from .schemas import (
-    DECIMAL,
+from .schemas import Schema, check_references, property_names
+from .wire import (
     WRAPPER,
     EndlessError,
     NotStrictError,
-    Schema,
-    check_references,
-    fit,
     for_wire,
-    has_decimals,
     inlined,
     is_bent_for_claude,
     is_portable,
-    property_names,
     rooted,
-    unmarked,
 )
 
 if TYPE_CHECKING:
@@ -207,14 +202,12 @@ class SchemaForm(Generic[T]):
         return Asked(messages, {"response_format": {"type": "json_schema", "json_schema": named}})
 
     def read(self, text: str, provider: str, model: str) -> T:
-        """The validated value in the text; a null where there is a default is left out, for strict mode asks for it."""
+        """The validated value in the text."""
         found = _found(text, provider, model)
-        problems, shown = [], []
-        for drop_nulls in (False, True)[: 1 + ("null" in found.text)]:
-            try:
-                return self._validate(self._text(found, drop_nulls=drop_nulls))
-            except Unfit as unfit:
-                problems, shown = unfit.problems, unfit.shown
+        try:
+            return self._validate(self._text(found))
+        except Unfit as unfit:
+            problems, shown = unfit.problems, unfit.shown
         more = f"; and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
         raise ResponseValidationError(
             f"the answer of {provider}/{model} is JSON, but not of type {self.label}: {'; '.join(shown)}{more} "
@@ -225,14 +218,14 @@ class SchemaForm(Generic[T]):
             errors=problems,
         )
 
-    def _text(self, found: Found, *, drop_nulls: bool) -> str:
+    def _text(self, found: Found) -> str:
         """The JSON text of the value: as it came, or unwrapped and led back to what the schema meant."""
         is_wrapped = self._is_wrapped and isinstance(found.value, dict) and found.value.keys() == {WRAPPER}
-        if not (drop_nulls or self._has_decimals):
+        if not self._has_decimals and "null" not in found.text:
             return json.dumps(found.value[WRAPPER]) if is_wrapped else found.text
         try:
             value = load_exactly(found.text)
-            return dump_exactly(fit(value[WRAPPER] if is_wrapped else value, self._value_schema, drop_nulls=drop_nulls))
+            return dump_exactly(fit(value[WRAPPER] if is_wrapped else value, self._value_schema))
         except RecursionError:  # nested so deeply that pydantic refuses it, too
             return found.text
 
@@ -346,7 +339,8 @@ def _cached_type_form(response_model: Any, spelling: str) -> SchemaForm[Any]:
 
 
 def _type_form(response_model: Any) -> SchemaForm[Any]:
-    name = response_model.__name__ if isinstance(response_model, type) else str(response_model)
+    named = get_args(response_model)[0] if get_origin(response_model) is Annotated else response_model
+    name = named.__name__ if isinstance(named, type) else str(named)
     label = re.sub(r"(\w+\.)+(?=\w)", "", name)  # without the modules that it comes from
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(response_model)
