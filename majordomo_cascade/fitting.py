@@ -66,9 +66,7 @@ def _options(schema: Schema, root: Schema) -> Iterator[Schema]:
 
 def _may_be_number_or_text(option: Schema) -> bool:
     """Whether a number may be meant by an option, or could be taken for its text."""
-    if DECIMAL in option:
-        return True
-    named = types(option)
+    named = types(option)  # a Decimal's are further down
     return not ("enum" in option or "const" in option) and (not named or bool({"number", "string"} & set(named)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import socket
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import litellm
 import pytest
@@ -474,3 +474,29 @@ def test_a_retry_after_in_the_past_is_now(serve: Serve) -> None:
 
     past = email.utils.formatdate(time.time() - 1000, usegmt=True)
     assert Answer(503, {"retry-after": past}).retry_after == 0.0
+
+
+class Unread:
+    """An HTTP answer whose body was never read."""
+
+    status_code = 503
+    headers: ClassVar[dict[str, str]] = {}
+
+    @property
+    def text(self) -> str:
+        raise RuntimeError("not read")
+
+
+class HTTPStatusError(Exception):
+    """Httpx's, by its name."""
+
+    response = Unread()
+
+
+async def test_an_error_whose_body_was_never_read_is_told_by_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def patched(**_: Any) -> Any:
+        raise litellm.APIError(500, "?", "openai", "gpt-4.1") from HTTPStatusError()
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+    with pytest.raises(ProviderUnavailableError, match="HTTP 503"):
+        await LLMCascade(["openai/gpt-4.1"], retry=RetryPolicy(attempts=1)).get_response("Hello")

@@ -597,6 +597,11 @@ async def test_a_schema_of_the_callers_own_is_sent_and_checked(serve: Serve) -> 
     ]
 
 
+async def test_what_is_missing_is_told_by_its_name(serve: Serve) -> None:
+    with pytest.raises(ResponseValidationError, match=r"Weather: the answer: 'city' is a required property \(see"):
+        await LLMCascade([serve(Reply("{}")).target()]).get_json_response("Rome?", schema=WEATHER)
+
+
 async def test_a_reask_of_a_schema_tells_what_is_wrong(serve: Serve) -> None:
     server = serve(Reply('{"city": "R"}'), Reply('{"city": "Rome"}'))
     response = await LLMCascade([server.target()]).get_json_response("Rome?", schema=WEATHER, reasks=1)
@@ -945,3 +950,14 @@ async def test_a_decimal_that_says_something_else_of_itself_keeps_its_digits(ser
     cascade = LLMCascade([serve(Reply('{"value": 0.1234567890123456789}')).target()])
     response = await cascade.get_structured_json_response(money, "Hello")
     assert response.content == Decimal("0.1234567890123456789")
+
+
+class Purse(BaseModel):
+    coins: Decimal
+    inner: Purse | None = None
+
+
+async def test_an_answer_nested_beyond_measure_is_not_valid(serve: Serve) -> None:
+    text = '{"coins": 1.5, "inner": ' * 450 + "null" + "}" * 450
+    with pytest.raises(ResponseValidationError):
+        await LLMCascade([serve(Reply(text)).target()]).get_structured_json_response(Purse, "Nest.")
