@@ -905,13 +905,25 @@ def test_a_decimal_beside_what_no_number_can_be_keeps_its_digits(other: Any) -> 
     assert str(read(Decimal | other, '{"value": 3.141592653589793238462643}')) == "3.141592653589793238462643"
 
 
+LOOSE: dict[str, Any] = {
+    "dependencies": {"a": ["b"]},
+    "dependentRequired": {"a": ["b"]},
+    "dependentSchemas": {"a": {"required": ["b"]}},
+    "if": {"required": ["b"]},
+    "maxProperties": 1,
+    "not": {"required": ["b"]},
+    "patternProperties": {"^x": {"type": "string"}},
+    "propertyNames": {"maxLength": 1},
+    "unevaluatedProperties": {"type": "string"},
+}
+
+
 @pytest.mark.parametrize(
     "schema",
     [
-        {"type": "object", "properties": {"a": {"type": "string"}}, "patternProperties": {"^x": {"type": "string"}}},
         {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
         {"type": "object", "properties": {}, "anyOf": [{"type": "object", "properties": {}}]},
-        {"type": "object", "properties": {"a": {"type": "string"}}, "if": {}, "then": {"required": ["b"]}},
+        *({"type": "object", "properties": {"a": {"type": "string"}}, key: value} for key, value in LOOSE.items()),
         {"type": "object", "properties": {"a": {"enum": []}}},
         {"type": "object", "properties": {"a": True}},
         {"type": "object", "properties": {"a": {"type": "array"}}},
@@ -992,6 +1004,74 @@ async def test_a_property_of_any_shape_may_be_null(serve: Serve, x: Any, expecte
     cascade = LLMCascade([serve(Reply('{"x": null}')).target()])
     schema = {"type": "object", "properties": {"x": x}}
     assert (await cascade.get_json_response("Hello", schema=schema)).content == expected
+
+
+BY_NAME = ("$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties")
+IN_LIST = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
+AS_ONE = (
+    "additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then",
+    "unevaluatedItems", "unevaluatedProperties",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        *({"type": "object", key: {"a": {"$ref": "#/none"}}} for key in BY_NAME),
+        *({"type": "object", key: [{"$ref": "#/none"}]} for key in IN_LIST),
+        *({"type": "object", key: {"$ref": "#/none"}} for key in AS_ONE),
+    ],
+    ids=str,
+)
+async def test_a_reference_that_leads_nowhere_is_seen_wherever_it_stands(schema: Any) -> None:
+    schema["$schema"] = "http://json-schema.org/draft-07/schema#"  # in which items may be a list
+    with pytest.raises(InvalidRequestError, match="'#/none' leads nowhere"):
+        await LLMCascade(["openai/gpt-4.1"]).get_json_response("Hello", schema=schema, mock_response="never asked")
+
+
+async def test_what_means_nothing_to_a_model_is_not_sent(serve: Serve) -> None:
+    server = serve(Reply('{"a": "x"}'))
+    formats = ["date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"]
+    properties = {name: {"type": "string", "format": name, "$comment": "secret"} for name in formats}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://example.org/a",
+        "type": "object",
+        "properties": {**properties, "uri": {"type": "string", "format": "uri"}},
+    }
+    await LLMCascade([server.target("gemini", "gemini-2.5-flash")]).get_json_response("Hello", schema=schema)
+    sent = server.requests[0].json["generationConfig"]["response_json_schema"]
+    assert sent == {
+        "type": "object",
+        "properties": {
+            **{name: {"type": "string", "format": name} for name in formats},
+            "uri": {"type": "string", "description": "(format: uri)"},
+        },
+    }
+
+
+class Needs(BaseModel):
+    x: int
+    y: int
+
+
+@pytest.mark.parametrize("text", ['{"value": {"x": 1, "note": null}}', '{"value": {"x": 1, "note": null, "more": 1}}'])
+def test_who_lacks_what_a_branch_requires_does_not_mean_that_branch(text: str) -> None:
+    assert read(Needs | PA, text) == PA(x=1, note="n")
+
+
+async def test_a_null_is_a_default_in_an_object_without_a_type(serve: Serve) -> None:
+    schema = {"properties": {"a": {"type": "integer"}}}
+    cascade = LLMCascade([serve(Reply('{"a": null}')).target()])
+    assert (await cascade.get_json_response("Hello", schema=schema)).content == {}
+
+
+@pytest.mark.parametrize(("wrong", "more"), [(3, ""), (4, "; and 1 more")])
+def test_three_problems_are_named_and_the_rest_counted(wrong: int, more: str) -> None:
+    with pytest.raises(ResponseValidationError) as caught:
+        read(list[int], json.dumps(["x"] * wrong))
+    assert str(caught.value).count("valid integer") == 3
+    assert str(caught.value).endswith(f"as an integer{more} (see errors)")
 
 
 def test_a_type_is_called_by_its_name() -> None:
