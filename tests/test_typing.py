@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel
 
@@ -36,6 +36,8 @@ async def test_types() -> None:
     anything = await cascade.get_json_response("Hello", mock_response="{}")
     assert_type(anything, LLMJSONResponse)
     assert_type(anything.content, dict[str, Any] | list[Any])
+    described = await cascade.get_json_response("Hello", schema={"type": "object"}, reasks=1, mock_response="{}")
+    assert_type(described.content, dict[str, Any] | list[Any])
     city = await cascade.get_structured_json_response(City, "Hello", mock_response='{"name": "Rome"}')
     assert_type(city, LLMStructuredResponse[City])
     assert_type(city.content, City)
@@ -44,6 +46,7 @@ async def test_types() -> None:
     union = await cascade.get_structured_json_response(City | int, "Hello", mock_response='{"value": 5}')
     assert_type(union.content, City | int)
     assert_type(cascade.health, tuple[TargetHealth, ...])
+    assert_type(cascade.health[0].structured_output, Literal["json_schema", "json_mode", "prompt"])
 
 
 async def test_types_of_streams() -> None:
