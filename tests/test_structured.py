@@ -738,9 +738,19 @@ async def test_what_a_refusal_says_in_whichever_form(serve: Serve, refusal: Beha
     assert len(server.requests) == requests
 
 
-async def test_a_broken_history_of_tool_calls_is_the_callers(serve: Serve) -> None:
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "tool", "tool_call_id": "1", "content": "42"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    ],
+)
+async def test_a_broken_history_of_tool_calls_is_the_callers(serve: Serve, message: dict[str, Any]) -> None:
     server = serve(Status(400, "messages with role 'tool' must be a response to a message with 'tool_calls'"))
-    messages = [{"role": "user", "content": "?"}, {"role": "tool", "tool_call_id": "1", "content": "42"}]
+    messages = [{"role": "user", "content": "?"}, message]
     with pytest.raises(InvalidRequestError):
         await LLMCascade([server.target()]).get_json_response(messages=messages)
     assert len(server.requests) == 1
