@@ -188,7 +188,8 @@ def _strictly(node: Schema) -> Schema:
     is_mixed = "$ref" in node and bool(node.keys() - {"$ref", "$defs"})
     is_open = is_object and ("properties" not in node or node.get("additionalProperties", False) is not False)
     is_loose = is_list and not is_schema(node.get("items"))
-    has_booleans = not all(map(is_schema, (*node.get("anyOf", ()), *properties.values())))
+    others = (*node.get("anyOf", ()), *properties.values(), *node.get("$defs", {}).values())
+    has_booleans = not all(map(is_schema, others))
     is_impossible = not set(required) <= set(properties)
     if is_anything or is_several_at_once or is_mixed or is_open or is_loose or has_booleans or is_impossible:
         raise NotStrictError

@@ -1057,6 +1057,27 @@ async def test_what_means_nothing_to_a_model_is_not_sent(serve: Serve) -> None:
     }
 
 
+async def test_definitions_may_be_booleans(serve: Serve) -> None:
+    anything = {"anyOf": [{"$ref": "#"}, {"$ref": "#/$defs/all"}, {"$ref": "#/$defs/none"}]}
+    schema = {"type": "array", "items": anything, "$defs": {"all": True, "none": False}}
+    server = serve(Reply('{"value": [[], 1]}'))
+    assert (await LLMCascade([server.target()]).get_json_response("Hello", schema=schema)).content == [[], 1]
+    sent = server.requests[0].json["response_format"]["json_schema"]
+    assert sent["strict"] is False
+    assert sent["schema"]["$defs"]["all"] is True
+    Draft202012Validator.check_schema(sent["schema"])
+
+
+async def test_a_list_of_items_is_sent_by_its_newer_name(serve: Serve) -> None:
+    pair = {"type": "array", "items": [{"type": "integer"}, {"type": "string"}]}
+    schema = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {"a": pair}}
+    server = serve(Reply('{"a": [1, "x"]}'))
+    assert (await LLMCascade([server.target()]).get_json_response("Hello", schema=schema)).content == {"a": [1, "x"]}
+    sent = server.requests[0].json["response_format"]["json_schema"]
+    assert sent["strict"] is False
+    assert sent["schema"]["properties"]["a"] == {"type": "array", "prefixItems": pair["items"]}
+
+
 class Needs(BaseModel):
     x: int
     y: int
