@@ -432,7 +432,7 @@ def _expected(error: Any) -> str:
     """What the schema expects where an answer differs: the caller's words, none of the answer's."""
     if error.validator == "required":
         return str(error.message)[:LONGEST_EXPECTED]  # which of them it lacks
-    expected = json.dumps(error.validator_value, ensure_ascii=False, default=str)
+    expected = json.dumps(error.validator_value, ensure_ascii=False, default=float)  # Decimals
     return f"expected {error.validator} {expected}"[:LONGEST_EXPECTED]
 
 
