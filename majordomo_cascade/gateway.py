@@ -180,10 +180,8 @@ class Completion:
         choices: Any = getattr(self.raw, "choices", None)
         reason = getattr(choices[0], "finish_reason", None) if choices else None
         if reason == "stop" and self.usage.output_tokens in self.cuts:
-            by_tool = (
-                getattr(choices[0].message, "provider_specific_fields", None) is None
-            )  # LiteLLM made that message up
-            return "length" if by_tool else "stop"
+            is_by_tool = getattr(choices[0].message, "provider_specific_fields", None) is None  # texts have some
+            return "length" if is_by_tool else reason
         return reason if isinstance(reason, str) else None
 
     @property
@@ -423,8 +421,9 @@ class Endpoint:
         if numbers:
             return (max(numbers),)
         if not (sent.get("thinking") or sent.get("reasoning_effort")):
-            return (self._max_tokens,)
-        budget = (sent.get("thinking") or {}).get("budget_tokens")
+            return (self._max_tokens,) if self._max_tokens else ()
+        thinking = sent.get("thinking")
+        budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
         return tuple(DEFAULT_MAX_TOKENS + each for each in ([budget] if budget else THINKING_BUDGETS))
 
     def _check_key(self, sent: Mapping[str, Any]) -> None:

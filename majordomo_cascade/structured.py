@@ -164,7 +164,10 @@ class JSONForm:
 
     def read(self, text: str, provider: str, model: str) -> dict[str, Any] | list[Any]:
         """The object or array in the text."""
-        return _container(_found(text, provider, model), text, provider, model)
+        found = _found(text, provider, model)
+        if not isinstance(found.value, dict | list):
+            raise _not_json("is JSON, but neither an object nor an array", text, provider, model)
+        return found.value
 
 
 class SchemaForm(Generic[T]):
@@ -451,13 +454,6 @@ def _found(text: str, provider: str, model: str) -> Found:
     if (found := find_json(text)) is None:
         raise _not_json("holds no complete JSON value", text, provider, model)
     return found
-
-
-def _container(found: Found, text: str, provider: str, model: str) -> dict[str, Any] | list[Any]:
-    """The object or array that was found."""
-    if not isinstance(found.value, dict | list):
-        raise _not_json("is JSON, but neither an object nor an array", text, provider, model)
-    return found.value
 
 
 def _path(location: Sequence[Any], text: str, names: AbstractSet[str]) -> str:

@@ -316,6 +316,13 @@ async def test_two_answers_in_prose_in_a_row_and_the_next_call_starts_one_rung_l
     assert cascade.health[0].failures == 0
 
 
+async def test_prose_in_answer_to_a_reask_is_the_second_in_a_row(serve: Serve) -> None:
+    cascade = LLMCascade([serve(Reply("Prose.")).target()])
+    with pytest.raises(ResponseParsingError):
+        await cascade.get_structured_json_response(City, "Rome?", reasks=1)
+    assert rungs(cascade) == ["json_mode"]
+
+
 @pytest.mark.parametrize("between", [ROME, Reply('{"name": "Rome"}')], ids=["valid", "JSON, but not valid"])
 async def test_json_in_between_keeps_the_rung(serve: Serve, between: Reply) -> None:
     cascade = LLMCascade([serve(Reply("Prose."), between, Reply("Prose."), ROME).target()])
@@ -560,6 +567,26 @@ async def test_an_answer_that_says_nothing_is_valid_if_the_type_allows_it(
     assert response.content == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"name": "Oslo", "name": "Rome", "people": 1}', "Rome"),  # the last of duplicate keys
+        ('\ufeff{"name": "Rome", "people": 1}', "Rome"),
+        ('{"name": "Rome", "people": 1,}', None),
+        ('{"name": "Rome", "people": NaN}', None),
+    ],
+)
+async def test_what_json_leaves_open_is_the_same_for_values_of_a_type(
+    serve: Serve, text: str, name: str | None
+) -> None:
+    asked = LLMCascade([serve(Reply(text)).target()]).get_structured_json_response(City, "Rome?")
+    if name is not None:
+        assert (await asked).content == City(name=name, people=1)
+    else:
+        with pytest.raises(ResponseParsingError, match="holds no complete JSON value"):
+            await asked
+
+
 @pytest.mark.parametrize("text", ["{}", "[]"])
 async def test_empty_json_is_json(serve: Serve, text: str) -> None:
     assert (await LLMCascade([serve(Reply(text)).target()]).get_json_response("Hello")).content == json.loads(text)
@@ -779,6 +806,7 @@ async def test_a_response_format_of_the_targets_own_is_left_alone(serve: Serve) 
         ({"max_tokens": 10, "max_completion_tokens": 20}, 20, 10),
         ({"thinking": {"type": "enabled", "budget_tokens": 4000}}, 8096, 5000),
         ({"reasoning_effort": "high"}, 8192, 5000),
+        ({"reasoning_effort": "low", "max_tokens": 3000}, 3000, 5000),
     ],
     ids=str,
 )
