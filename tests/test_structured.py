@@ -165,11 +165,12 @@ async def test_what_is_not_about_the_form_is_raised_at_once(
 async def test_what_no_rung_mends_was_not_the_rungs_fault(serve: Serve) -> None:
     server = serve(Status(400, "Your JSON schema is fine, your prompt is not."))
     cascade = LLMCascade([server.target()])
-    with pytest.raises(InvalidRequestError) as caught:
-        await cascade.get_structured_json_response(City, "Rome?")
-    assert [way(request) for request in server.requests] == ["json_schema", "json_mode!", "prompt!"]
-    assert len(caught.value.attempts) == 3
-    assert rungs(cascade) == ["json_schema"]
+    for _ in range(3):  # nor do three such calls make it so
+        with pytest.raises(InvalidRequestError) as caught:
+            await cascade.get_structured_json_response(City, "Rome?")
+        assert len(caught.value.attempts) == 3
+        assert rungs(cascade) == ["json_schema"]
+    assert [way(request) for request in server.requests] == ["json_schema", "json_mode!", "prompt!"] * 3
 
 
 async def test_a_complaint_about_the_callers_own_tools_is_the_callers(serve: Serve) -> None:
