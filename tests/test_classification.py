@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import socket
 import time
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import litellm
@@ -173,6 +174,7 @@ async def test_success_in_status_only(serve: Serve, provider: str, model: str, b
     assert (error.provider, error.model) == (provider, model)
 
 
+@dataclass(frozen=True)
 class BadGzip:
     """A body that is not what its headers say."""
 

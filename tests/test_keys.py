@@ -124,7 +124,7 @@ async def test_a_key_in_the_environment_is_enough(
         ({}, None, "mistral_key"),
         ({}, None, "acompletion"),
     ],
-    ids=str,
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else value,
 )
 def test_credentials_that_come_another_way_are_not_second_guessed(
     params: dict[str, Any], environment: str | None, global_name: str | None, monkeypatch: pytest.MonkeyPatch
@@ -148,7 +148,7 @@ def test_credentials_that_come_another_way_are_not_second_guessed(
         functools.wraps(litellm.acompletion)(lambda **_: None),
         functools.partial(litellm.acompletion, mock_response="x"),
     ],
-    ids=repr,
+    ids=["async mock", "mock", "autospec", "wrapper", "partial"],
 )
 def test_a_patched_acompletion_needs_no_key(patch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (endpoint,) = LLMCascade([("openai", "gpt-4.1")])._endpoints

@@ -207,7 +207,7 @@ async def test_a_stream_that_breaks_under_plain_iteration_raises_with_the_text_s
 
 @EVERY_WIRE
 @pytest.mark.parametrize(
-    ("behaviour", "error"), FALSE_STARTS, ids=lambda value: getattr(value, "__name__", repr(value))
+    ("behaviour", "error"), FALSE_STARTS, ids=lambda value: getattr(value, "__name__", repr(value).replace("\\", ""))
 )
 async def test_what_breaks_before_the_first_content_fails_over_like_any_call(
     provider: str, model: str, behaviour: Behaviour, error: type[ProviderError]
