@@ -50,7 +50,7 @@ class Question(Generic[T]):
         asked = self.form.ask(self.messages, rung, endpoint.abilities.shape)
         messages = asked.messages if self.rejected is None else correct(asked.messages, self.rejected)
         try:
-            completion = await endpoint.complete(messages, {**asked.params, **self.params})
+            completion = await endpoint.complete(messages, self.params, asked.params)
         except Exception as error:
             if lower := self._one_rung_lower(endpoint, rung, error, outside):
                 raise Rejected(error, again=lower.ask) from None

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 from .chunks import Chunks, LastWords, NotWholeError
@@ -90,6 +90,8 @@ DEFAULT_MAX_TOKENS, THINKING_BUDGETS = 4096, (1024, 2048, 4096)
 
 #: Characters of an answer that is quoted.
 LONGEST_EXCERPT = 200
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 _SECRET = re.compile("key|token|secret|password|auth", re.IGNORECASE)
 
@@ -308,8 +310,10 @@ class Endpoint:
             rung = "json_schema"
         return Abilities(self.target.structured_output or rung, shape)
 
-    async def complete(self, messages: list[Message], params: Mapping[str, Any]) -> Completion:
-        """One call of ``litellm.acompletion``, which is one request on the wire.
+    async def complete(
+        self, messages: list[Message], params: Mapping[str, Any], given: Mapping[str, Any] = EMPTY
+    ) -> Completion:
+        """One call of ``litellm.acompletion``, which is one request on the wire. ``given`` is sent as it is, uncopied.
 
         Raises:
             ProviderError: the provider can't serve now.
@@ -317,6 +321,7 @@ class Endpoint:
             Exception: a bug of the caller's or of LiteLLM's, as what it is.
         """
         sent = self._request(messages, params)
+        sent.update(given)
         raw = await self._call(sent)
         return Completion(raw, self.provider, self.model, _usage(raw), self._cost(raw), self._cuts(sent))
 

@@ -25,8 +25,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            problems = error.errors(include_url=False, include_context=False)
-            raise ConfigurationError(f"{name}: {'; '.join(_explain(p, known) for p in problems)}") from None
+            raise ConfigurationError(f"{name}: {'; '.join(_explain(p, known) for p in error.errors())}") from None
 
 
 def _explain(problem: ErrorDetails, known: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,6 +105,7 @@ class Asked(NamedTuple):
 
     messages: list[Message]
     params: dict[str, Any]
+    """Nobody else's: whoever gets them may write into them."""
 
 
 class Form(Protocol[T_co]):
@@ -189,6 +191,7 @@ class SchemaForm(Generic[T]):
         self.schema = unmarked(root)
         self._has_decimals = has_decimals(schema)
         self._validate = validate
+        self._pickled: dict[Shape, bytes] = {}
 
     def rungs(self, shape: Shape) -> Sequence[Rung]:
         """All, if the schema gets through to the target as it is meant."""
@@ -199,10 +202,10 @@ class SchemaForm(Generic[T]):
         """With the schema: as a parameter, or in the prompt."""
         if rung != "json_schema":
             return _in_words(messages, rung, self._instruction)
-        strict = self._strict if shape == "strict" else None
-        schema = strict or (self._inlined if shape == "inlined" else self._plain)
-        named = {"name": self.name, "schema": schema, "strict": strict is not None}
-        return Asked(messages, {"response_format": {"type": "json_schema", "json_schema": named}})
+        if shape not in self._pickled:
+            self._pickled[shape] = pickle.dumps(self._response_format(shape))
+        # Our own bytes; a quarter of the time that copying a dict of fifty fields takes.
+        return Asked(messages, {"response_format": pickle.loads(self._pickled[shape])})  # noqa: S301
 
     def read(self, text: str, provider: str, model: str) -> T:
         """The validated value in the text."""
@@ -231,6 +234,13 @@ class SchemaForm(Generic[T]):
             return dump_exactly(fit(value[WRAPPER] if is_wrapped else value, self._value_schema))
         except RecursionError:  # nested so deeply that pydantic refuses it, too
             return found.text
+
+    def _response_format(self, shape: Shape) -> dict[str, Any]:
+        """OpenAI's parameter, which LiteLLM translates for every vendor."""
+        strict = self._strict if shape == "strict" else None
+        schema = strict or (self._inlined if shape == "inlined" else self._plain)
+        named = {"name": self.name, "schema": schema, "strict": strict is not None}
+        return {"type": "json_schema", "json_schema": named}
 
     @cached_property
     def _instruction(self) -> str:

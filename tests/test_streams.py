@@ -383,6 +383,9 @@ async def test_stopping_early_leaves_no_open_connection_and_no_warning(
     recwarn: pytest.WarningsRecorder,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    gc.collect()  # what other tests left lying about is not ours
+    recwarn.clear()
+    caplog.clear()
     seen: list[Attempt] = []
     server = serve(BrokenStream("stall"))
     cascade = LLMCascade([server.target(provider, model)], on_attempt=seen.append)

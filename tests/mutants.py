@@ -1,0 +1,206 @@
+"""Breaks the package on purpose, a place at a time, and sees whether the tests notice (mutation testing, by mutmut).
+
+    python tests/mutants.py            every room (two hours on two cores)
+    python tests/mutants.py health     some of them
+    python tests/mutants.py --again    only what survived the last time, after tests were added
+
+A mutant is killed by the tests of its room, or by mypy, which ``make test`` runs as well. What survives must stand in
+``tests/survivors.toml`` with its reason. Exits with 1 if one does not, or if fewer than nine tenths are killed.
+"""
+
+# ruff: noqa: T201 - it prints
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+WORK = ROOT / "build" / "mutants"
+SURVIVORS = Path(__file__).parent / "survivors.toml"
+
+#: How many of the mutants must be killed.
+LEAST = 0.9
+
+#: Which tests answer for which rooms. (Those not named here start programs of their own, or take long.)
+ROOMS = {
+    "errors": "failover_order fits_in structured",
+    "settings": "requests from_env waiting health",
+    "responses": "answers failover_order",
+    "target": "requests keys answers",
+    "retry": "waiting failover_order",
+    "request": "requests keys answers",
+    "parsing": "parsing structured",
+    "schemas": "schemas structured",
+    "wire": "schemas answers",
+    "fitting": "schemas structured",
+    "structured": "structured answers",
+    "classify": "classification keys structured",
+    "health": "health hedging",
+    "tap": "streams",
+    "chunks": "streams health",
+    "gateway": "answers keys requests fits_in structured",
+    "failover": "failover_order waiting health hedging",
+    "asking": "structured answers keys",
+    "streaming": "streams health hedging",
+    "cascade": "requests from_env fits_in waiting hedging failover_order answers",
+    "testing": "testing answers",
+}
+
+#: Tests that start programs, or are slow for what they would tell here.
+LEFT_OUT = (
+    "stdout or imports_next_to_nothing or building_a_cascade or litellms_printing or does_not_import_litellm"
+    " or megabyte or huge or without_a_last_event"
+)
+
+CONFIG = """
+[tool.mutmut]
+source_paths = ["majordomo_cascade"]
+only_mutate = ["majordomo_cascade/{room}.py"]
+also_copy = ["examples", "README.md", ".env.example"]
+pytest_add_cli_args = [
+    "--timeout=10", "-k", "not ({left_out})",
+    "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
+]
+pytest_add_cli_args_test_selection = [{tests}]
+process_isolation = "forkserver"
+timeout_constant = 60.0
+type_check_command = ["mypy", "majordomo_cascade", "--output", "json", "--disable-error-code", "unused-ignore"]
+"""
+
+#: Put behind the copy's conftest.py: what every mutant's process would load again is loaded before they are forked.
+WARM_UP = """
+import gc
+from majordomo_cascade import LLMCascade
+LLMCascade([*WIRES, "mistral/mistral-small-latest", "groq/some-model", "cohere_chat/command-r", "hosted_vllm/x"])
+gc.freeze()
+"""
+
+#: mutmut's exit codes (its ``models/results.py``): 0 survived, 33 no tests, 37 the type checker's; others are kills.
+SURVIVED, UNTESTED, BY_TYPES = 0, 33, 37
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A place that was broken."""
+
+    identity: str
+    """Room, function, and the line as it was and as it became: it outlives mutmut's numbers."""
+    code: int | None
+
+    @property
+    def survived(self) -> bool:
+        """Whether nobody noticed."""
+        return self.code in (SURVIVED, UNTESTED)
+
+
+def prepare(room: str) -> Path:
+    """A copy of the project that mutmut may work in, brought up to date."""
+    home = WORK / room
+    home.mkdir(parents=True, exist_ok=True)
+    for name in ("majordomo_cascade", "tests", "examples", "README.md", ".env.example", "pyproject.toml"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, home / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, home / name)
+    with (home / "tests" / "conftest.py").open("a") as conftest:
+        conftest.write(WARM_UP)
+    tests = ", ".join(f'"tests/test_{name}.py"' for name in ROOMS[room].split())
+    with (home / "pyproject.toml").open("a") as config:
+        config.write(CONFIG.format(room=room, tests=tests, left_out=LEFT_OUT))
+    return home
+
+
+def run(room: str, *, again: bool) -> list[Mutant]:
+    """What became of a room's mutants; with ``again`` only those that survived the last time are tried."""
+    home = prepare(room)
+    survivors = [name for name, code in codes(home, room).items() if code in (SURVIVED, UNTESTED)] if again else []
+    if survivors or not again:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        with (home / "log").open("w") as log:
+            command = [sys.executable, "-m", "mutmut", "run", *survivors]
+            subprocess.run(command, cwd=home, env=environment, stdout=log, stderr=log, check=False)
+    functions = written(home, room)
+    return [Mutant(identity(room, name, functions), code) for name, code in codes(home, room).items()]
+
+
+def codes(home: Path, room: str) -> dict[str, int | None]:
+    """What pytest's process ended with, by mutmut's names of the mutants; None for one that was not tried."""
+    file = home / "mutants" / "majordomo_cascade" / f"{room}.py.meta"
+    return dict(json.loads(file.read_text())["exit_code_by_key"]) if file.exists() else {}
+
+
+def written(home: Path, room: str) -> dict[str, list[str]]:
+    """The lines of every mutated function and its original, by the names that mutmut gives them."""
+    text = (home / "mutants" / "majordomo_cascade" / f"{room}.py").read_text()
+    lines = text.splitlines()
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds) and "__mutmut_" in node.name)
+    return {
+        node.name: [line.replace(node.name, "") for line in lines[node.lineno - 1 : node.end_lineno]]
+        for node in functions
+    }
+
+
+def identity(room: str, name: str, functions: dict[str, list[str]]) -> str:
+    """A mutant by what was changed, as ``health.Breaker._fail: self._failures += 1 -> self._failures -= 1``."""
+    mangled = name.rpartition(".")[2]
+    function = mangled.rpartition("__mutmut_")[0]
+    before, after = functions[f"{function}__mutmut_orig"], functions[mangled]
+    changes = list(difflib.ndiff(before, after))
+    old, new = (" ".join(" ".join(line[2:] for line in changes if line.startswith(sign)).split()) for sign in "-+")
+    place = ".".join(part for part in function.removeprefix("x").strip("_ǁ").split("ǁ") if part)
+    return f"{room}.{place}: {old} -> {new}"
+
+
+def excused() -> dict[str, str]:
+    """The survivors that somebody has looked at, and why each is none of the tests' business."""
+    reasons = tomllib.loads(SURVIVORS.read_text())["reason"]
+    return {mutant: reason["why"] for reason in reasons for mutant in reason["mutants"]}
+
+
+def report(found: dict[str, list[Mutant]]) -> bool:
+    """Print what became of them all; whether enough were killed, and all others are accounted for."""
+    known, everything = excused(), [mutant for mutants in found.values() for mutant in mutants]
+    print(f"{'room':<12} {'mutants':>8} {'by types':>9} {'by tests':>9} {'survived':>9} {'killed':>7}")
+    for room, mutants in (*found.items(), ("all", everything)):
+        survived, typed = sum(mutant.survived for mutant in mutants), sum(mutant.code == BY_TYPES for mutant in mutants)
+        killed = 1 - survived / len(mutants) if mutants else 1.0
+        print(
+            f"{room:<12} {len(mutants):>8} {typed:>9} {len(mutants) - survived - typed:>9} {survived:>9} {killed:>7.1%}"
+        )
+    survivors = sorted({mutant.identity for mutant in everything if mutant.survived})
+    unknown = [one for one in survivors if one not in known]
+    untried = sum(mutant.code is None for mutant in everything)
+    gone = [one for one in known if one.partition(".")[0] in found and one not in survivors]
+    for title, names in (("without a reason in survivors.toml", unknown), ("listed there, but killed", gone)):
+        print(f"\n{len(names)} {title}", *names, sep="\n  ")
+    if untried:
+        print(f"\n{untried} were not tried")
+    rate = 1 - len([mutant for mutant in everything if mutant.survived]) / max(len(everything), 1)
+    return not unknown and not untried and rate >= LEAST
+
+
+def main(words: list[str]) -> int:
+    """Run what is asked for."""
+    again, rooms = "--again" in words, [word for word in words if not word.startswith("-")]
+    if unknown := set(rooms) - set(ROOMS):
+        print(f"there is no room {min(unknown)!r}; expected some of {', '.join(ROOMS)}")
+        return 2
+    found: dict[str, list[Mutant]] = {}
+    for room in rooms or ROOMS:
+        found[room] = run(room, again=again)
+        print(f"{room}: {sum(mutant.survived for mutant in found[room])} of {len(found[room])} survived", flush=True)
+    return 0 if report(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
