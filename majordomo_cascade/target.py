@@ -93,7 +93,7 @@ class Target(Settings):
         super().__init__(
             provider=provider,
             model=model,
-            api_key=SecretStr(api_key) if isinstance(api_key, str) else api_key,
+            api_key=api_key,
             api_base=api_base,
             timeout=timeout,
             params=params if params is not None else {},

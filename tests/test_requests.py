@@ -322,30 +322,51 @@ def test_a_provider_that_the_application_registered_with_litellm(monkeypatch: py
     assert LLMCascade(["in_house/model"]).targets[0].provider == "in_house"
 
 
+NOT_SENT = "holds a line break, a space at an end, or a character that is not ASCII; was it copied whole?"
+TARGETS_OWN = ("api_key", "api_base", "base_url", "timeout", "model", "messages")
+FIELDS = "provider, model, api_key, api_base, timeout, params, structured_output"
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"api_key": ""}, "Target: api_key is empty"),
-        ({"api_key": "sk-1234567890\n"}, "Target: api_key holds a line break"),
-        ({"api_key": "sk-ключ"}, "Target: api_key holds"),
-        ({"api_key": 5}, "Target: api_key: "),
-        ({"api_key": ["sk-1234567890"]}, "Target: api_key: "),
-        ({"api_base": "localhost:8000"}, "Target: api_base must be a URL such as"),
-        ({"timeout": 0}, "Target: timeout: Input should be greater than 0, not 0"),
-        ({"timeout": "5"}, "Target: timeout: Input should be a valid number"),
-        ({"params": 5}, "Target: params: "),
-        (
-            {"params": {"api_key": "sk-1234567890"}},
-            "Target: params must not hold 'api_key', which is a field of Target",
+        ({"api_key": ""}, "api_key is empty; leave it out to let LiteLLM read the environment"),
+        ({"api_key": "sk-1234567890\n"}, f"api_key {NOT_SENT}"),
+        ({"api_key": " sk-1234567890"}, f"api_key {NOT_SENT}"),
+        ({"api_key": "sk-12345\x0067890"}, f"api_key {NOT_SENT}"),
+        ({"api_key": "sk-ключ"}, f"api_key {NOT_SENT}"),
+        ({"api_key": 5}, "api_key: Input should be a valid string, not 5"),
+        ({"api_key": ["sk-1234567890"]}, "api_key: Input should be a valid string"),
+        ({"api_base": "localhost:8000"}, "api_base must be a URL such as 'https://host/v1'"),
+        ({"api_base": "ftp://localhost/v1"}, "api_base must be a URL such as 'https://host/v1'"),
+        ({"api_base": "http:///v1"}, "api_base must be a URL such as 'https://host/v1'"),
+        ({"timeout": 0}, "timeout: Input should be greater than 0, not 0"),
+        ({"timeout": "5"}, "timeout: Input should be a valid number"),
+        ({"params": 5}, "params: Input should be a valid dictionary, not 5"),
+        ({"parms": {}}, f"there is no 'parms'; expected {FIELDS}"),
+        ({"apikey": "sk-1234567890"}, f"there is no 'apikey'; expected {FIELDS}"),
+        *(
+            (
+                {"params": {name: "sk-1234567890"}},
+                f"params must not hold {name!r}, which is a field of Target or an argument of the call",
+            )
+            for name in TARGETS_OWN
         ),
-        ({"parms": {}}, "Target: there is no 'parms'; expected provider, model, api_key, api_base, timeout, params"),
-        ({"apikey": "sk-1234567890"}, "Target: there is no 'apikey'; expected provider"),
     ],
 )
 def test_a_target_that_can_not_be_built(fields: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(ConfigurationError, match=complaint) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         Target("openai", "gpt-4.1", **fields)
-    assert "sk-" not in str(caught.value)
+    assert str(caught.value) == f"Target: {complaint}"
+
+
+def test_a_target_keeps_what_it_was_given() -> None:
+    given = {"api_base": "https://host/v1", "timeout": 5.0, "params": {"a": 1}, "structured_output": "json_mode"}
+    target = Target("openai", "gpt-4.1", api_key="sk-1234567890", **given)  # type: ignore[arg-type]
+    assert target.model_dump(exclude={"api_key"}) == {"provider": "openai", "model": "gpt-4.1", **given}
+    assert target.api_key is not None
+    assert target.api_key.get_secret_value() == "sk-1234567890"
+    assert Target("openai", "gpt-4.1", api_key=target.api_key) == Target("openai", "gpt-4.1", api_key="sk-1234567890")
 
 
 def test_a_target_is_frozen_and_keeps_its_params_to_itself() -> None:
