@@ -173,11 +173,15 @@ HINTS = (
 #: LiteLLM's classes that say more than their status, for where there is no HTTP answer. Most derived first.
 BY_CLASS: tuple[tuple[str, Verdict], ...] = (
     ("UnsupportedParamsError", UnsupportedRequestError),
+    ("UnsupportedEndpointError", UnsupportedRequestError),
+    ("EndpointNotSupportedByModelError", UnsupportedRequestError),
     ("ContextWindowExceededError", ContextWindowExceededError),
     ("ContentPolicyViolationError", ContentPolicyError),
     ("RejectedRequestError", ContentPolicyError),
     ("GuardrailRaisedException", ContentPolicyError),
+    ("GuardrailInterventionNormalStringError", ContentPolicyError),  # older versions
     ("BlockedPiiEntityError", ContentPolicyError),
+    ("LiteLLMUnknownProvider", ModelNotFoundError),  # one that has no chat; the request is not at fault
     ("PaymentRequiredError", QuotaExceededError),
     ("APIResponseValidationError", InvalidResponseError),
     ("Timeout", ProviderTimeoutError),
@@ -189,6 +193,10 @@ NETWORK = ("TransportError", "ClientError", "ConnectionError", "gaierror", "SSLE
 
 #: What httpx says of a client that LiteLLM's cache has thrown out while it was in use (BerriAI/litellm#35492).
 CLOSED_CLIENT = "the client has been closed"
+
+#: What LiteLLM raises where it fetches an image for vendors that take no links. Its cause, a network error say, is the
+#: image's host's: no word of the provider, which was not asked. Another (OpenAI) may fetch the image by itself.
+NO_IMAGE = "ImageFetchError"
 
 #: The host application's own guards: they are handed back as they are.
 HANDED_BACK = ("BudgetExceededError", "ModifyResponseException", "SensitiveDataRouteException")
@@ -313,6 +321,8 @@ def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool, is_
     """The verdict where no HTTP answer came; an exception that is none of ours is handed back."""
     if _is(error, *HANDED_BACK):
         return error
+    if any(_is(link, NO_IMAGE) for link in links):
+        return UnsupportedRequestError
     if mocked:
         return _by_class(error)
     if any(_is(link, *TIMEOUTS) for link in links):
@@ -321,7 +331,7 @@ def _by_chain(error: Exception, links: list[BaseException], *, mocked: bool, is_
         return ProviderConnectionError
     if is_reading or any(map(_was_reading, links)):
         return InvalidResponseError
-    if len(links) == 1 and _is_litellm(error):
+    if len(links) == 1 and (_is_litellm(error) or _is_openais(error)):
         return _by_class(error)
     return AuthenticationError if any(map(_lacks_key, links)) else _before_sending(error, links)
 
@@ -378,6 +388,11 @@ def _is_litellms_bug(error: Exception, links: list[BaseException]) -> bool:
 def _is_litellm(error: BaseException) -> bool:
     """Whether the exception's class is LiteLLM's own."""
     return type(error).__module__.partition(".")[0] == "litellm"
+
+
+def _is_openais(error: BaseException) -> bool:
+    """Whether the exception is of openai's client, from which LiteLLM's derive; a patch may raise one by itself."""
+    return type(error).__module__.partition(".")[0] == "openai" and _is(error, "APIError")
 
 
 def _status(error: BaseException) -> int | None:
@@ -475,6 +490,7 @@ def _explain(verdict: Verdict, error: Exception, links: list[BaseException], *, 
         ProviderConnectionError: f"no HTTP answer ({type(links[-1]).__name__})",
         InvalidResponseError: "the answer can't be read; LiteLLM's account of it is in __cause__",
         InvalidRequestError: "LiteLLM can't put the request in this provider's terms; why is in __cause__",
+        UnsupportedRequestError: "LiteLLM can't fetch the image for this provider, which takes no links",
     }
     alone = mocked or len(links) == 1
     return f"LiteLLM raised {type(error).__name__}" if alone or verdict not in known else known[verdict]
