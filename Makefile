@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
-.PHONY: demo test soak lint build clean
+.PHONY: demo test soak canary lint build clean
 
 demo: $(VENV)/runtime ## run the failover demo on an embedded loopback provider, without keys or network
 	@$(BIN)/python examples/failover.py
@@ -17,6 +17,9 @@ test: lint ## ruff, mypy, pyright, and pytest with branch coverage
 
 soak: $(VENV)/dev ## 1,000 calls at once, again and again for 60 s (make soak SECONDS=600), to see what is lost or left over
 	@SECONDS=$(or $(SECONDS),60) $(BIN)/python tests/soak.py
+
+canary: $(BIN)/python ## the newest LiteLLM, in .venv-canary: which of the facts that the tests pin have changed (build/canary.md)
+	@PYTHON=$(BIN)/python .ci/canary
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -29,7 +32,7 @@ build: $(VENV)/dev ## the wheel and the source archive, in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) .venv-canary dist build
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

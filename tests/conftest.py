@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,6 +22,9 @@ from majordomo_cascade.testing import Behaviour, Exchange, LoopbackProvider, Rep
 WIRES = (("openai", "gpt-4.1"), ("anthropic", "claude-sonnet-4-5"), ("gemini", "gemini-2.5-flash"))
 
 Serve = Callable[..., LoopbackProvider]
+
+#: What `pytest.raises` raises where nothing was raised.
+MENDED = pytest.fail.Exception
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +126,20 @@ class Gate(Permission):
         """Wait, then act."""
         if await self.wait(exchange):
             await self.behaviour.perform(exchange)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a fault that this LiteLLM has mended break nothing: the test that pins it is "xfailed", not failed.
+
+    Only where it is an assertion that says so: a test that is broken fails.
+    """
+    report = yield
+    mark = item.get_closest_marker("litellm_fact")
+    workaround = mark.kwargs.get("workaround") if mark else None
+    if workaround and report.when == "call" and call.excinfo and call.excinfo.errisinstance((AssertionError, MENDED)):
+        report.outcome = "skipped"
+        report.wasxfail = f"LiteLLM has changed: the workaround in {workaround} may go"
+    return report

@@ -199,6 +199,7 @@ async def test_a_local_bug_is_raised_as_what_it_is_and_nobody_else_is_asked() ->
     assert [(attempt.outcome, type(attempt.error)) for attempt in seen] == [("failed", TypeError)]
 
 
+@pytest.mark.litellm_fact("num_retries=0 beats litellm.num_retries", topic="requests")
 async def test_exactly_three_requests_also_where_the_host_has_set_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     import litellm
 

@@ -86,6 +86,7 @@ def globals_of_litellm() -> dict[str, Any]:
     }
 
 
+@pytest.mark.litellm_fact("a call changes no global but _current_cost and error_logs", topic="import")
 async def test_no_global_of_litellm_is_changed_by_building_or_calling(serve: Serve) -> None:
     for wire in WIRES:  # what LiteLLM itself loads and counts at a first call
         await litellm.acompletion(

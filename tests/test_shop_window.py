@@ -101,6 +101,7 @@ def test_every_error_stands_in_the_readme() -> None:
     assert {name for name in leaves if f"`{name}`" not in README} == groups
 
 
+@pytest.mark.litellm_fact("jsonschema is a dependency of LiteLLM", topic="import")
 def test_litellm_brings_what_is_imported_but_not_required() -> None:
     assert any(need.startswith("jsonschema") and "extra" not in need for need in metadata.requires("litellm") or ())
 

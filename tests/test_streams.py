@@ -752,6 +752,7 @@ async def test_other_vendors_streams_are_whole_or_interrupted_too(serve: Serve, 
         assert isinstance(response.attempts[0].error, StreamInterruptedError)
 
 
+@pytest.mark.litellm_fact("what comes from the wire can be seen under every stream", topic="streams")
 @pytest.mark.parametrize(
     ("name", "its_model"), [*WIRES, ("mistral", "mistral-small-latest"), ("groq", "some-model"), ("xai", "some-model")]
 )

@@ -800,6 +800,9 @@ async def test_a_response_format_of_the_targets_own_is_left_alone(serve: Serve) 
     assert [way(request) for request in server.requests] == ["json_mode!"] * 2
 
 
+@pytest.mark.litellm_fact(
+    "an answer by tool is cut where max_tokens, or a budget for thinking and 4096, say", topic="json"
+)
 @pytest.mark.parametrize(
     ("params", "cut", "whole"),
     [
