@@ -424,7 +424,7 @@ def _answer(error: BaseException, secrets: Iterable[str]) -> Answer | None:
     """The HTTP answer that an httpx (or httpx2) status error carries, without the secrets that it may echo."""
     if type(error).__name__ != "HTTPStatusError":
         return None
-    response: Any = error.response  # type: ignore[attr-defined]
+    response: Any = error.response  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
     try:
         body = json.loads(response.text)
     except ValueError:

@@ -294,13 +294,13 @@ async def test_unions_in_another_order_are_other_types(serve: Serve) -> None:
 
     cascade = LLMCascade([serve(Reply('{"value": {"x": 1}}')).target()])
     for union, first in ((A | B, A), (B | A, B)):
-        assert type((await cascade.get_structured_json_response(union, "Hello")).content) is first  # type: ignore[arg-type]
+        assert type((await cascade.get_structured_json_response(union, "Hello")).content) is first  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def test_the_schema_is_always_carried_by_the_parameter_or_by_the_prompt() -> None:
     form, user = type_form(City), [{"role": "user", "content": "Rome?"}]
     for rung, params in (("json_mode", {"response_format": {"type": "json_object"}}), ("prompt", {})):
-        messages, sent = form.ask(user, rung, "strict")  # type: ignore[arg-type]
+        messages, sent = form.ask(user, rung, "strict")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
         assert sent == params
         assert '"required": ["name", "people"]' in messages[0]["content"]
     assert form.ask(user, "json_schema", "strict").messages == user

@@ -461,7 +461,7 @@ async def test_litellms_complaint_without_any_cause_is_the_providers(monkeypatch
 async def test_a_package_that_litellm_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def patched(**_: Any) -> None:
         try:
-            import no_such_package  # type: ignore[import-not-found] # noqa: F401
+            import no_such_package  # type: ignore[import-not-found] # pyright: ignore[reportMissingImports] # noqa: F401
         except ImportError as error:
             raise litellm.APIConnectionError("No module named", "openai", "m") from error
 

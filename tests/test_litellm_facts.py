@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import litellm
+import litellm as the_module
 import pytest
 from conftest import WIRES, Serve, until
 from litellm import constants
@@ -43,6 +43,8 @@ from majordomo_cascade.testing import (
     Reset,
     Status,
 )
+
+litellm: Any = the_module  # for type checkers: its own types change weekly
 
 OPENAI, ANTHROPIC, GEMINI = WIRES
 MISTRAL = ("mistral", "mistral-small-latest")

@@ -223,7 +223,7 @@ class Money(BaseModel):
 class Bounds(BaseModel):
     a: Annotated[int, Field(ge=1, lt=9, multiple_of=2)]
     b: Annotated[str, Field(min_length=1, max_length=3, pattern="^a")]
-    c: conlist(int, min_length=1, max_length=2)  # type: ignore[valid-type]
+    c: conlist(int, min_length=1, max_length=2)  # type: ignore[valid-type] # pyright: ignore[reportInvalidTypeForm]
 
 
 LONG = "3.141592653589793238462643"
@@ -339,9 +339,9 @@ OPEN: dict[str, tuple[Any, str, Any]] = {
     "money": (
         Money,
         DECIMALS,
-        Money(a="1.10", b=[LONG, "1e400"], c={"x": "-0.0"}, d=LONG, e="1.50", f=LONG),  # type: ignore[arg-type,list-item,dict-item]
+        Money(a="1.10", b=[LONG, "1e400"], c={"x": "-0.0"}, d=LONG, e="1.50", f=LONG),  # type: ignore[arg-type,list-item,dict-item] # pyright: ignore[reportArgumentType]
     ),
-    "extra": (Open, '{"a": 1, "b": [2]}', Open(a=1, b=[2])),  # type: ignore[call-arg]
+    "extra": (Open, '{"a": 1, "b": [2]}', Open(a=1, b=[2])),  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     "object of anything": (dict[str, Any], '{"a": [1.5, null]}', {"a": [1.5, None]}),
     "odd names": (Odd, ODD, Odd.model_validate_json(ODD)),
 }

@@ -1,23 +1,61 @@
-"""What type checkers infer; mypy and pyright read this file, and it runs as well."""
+"""What type checkers infer; mypy and pyright read this file, and it runs as well.
+
+What they must refuse is in ``typing_must_fail.py``.
+"""
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any, Literal, assert_type
 
-from pydantic import BaseModel
+import pytest
+from pydantic import BaseModel, SecretStr
 
+import majordomo_cascade
 from majordomo_cascade import (
     Attempt,
+    CircuitBreaker,
+    ConfigurationError,
     LLMCascade,
     LLMJSONResponse,
     LLMResponse,
     LLMStreamResponse,
     LLMStructuredResponse,
+    MajordomoError,
+    ProviderError,
+    RateLimitError,
+    ResponseError,
+    ResponseParsingError,
+    ResponseTruncatedError,
+    ResponseValidationError,
+    RetryPolicy,
+    StreamInterruptedError,
     StreamRestarted,
     Target,
     TargetHealth,
     TextDelta,
     Usage,
+    errors,
+    testing,
+)
+from majordomo_cascade.testing import (
+    Behaviour,
+    BrokenStream,
+    CutBody,
+    Exchange,
+    Garbage,
+    Hang,
+    LoopbackProvider,
+    ManualClock,
+    Rehearsal,
+    Reply,
+    Request,
+    Reset,
+    Status,
+    rehearse,
 )
 
 
@@ -61,3 +99,164 @@ async def test_types_of_streams() -> None:
         assert_type(event, TextDelta | StreamRestarted)
     async with await cascade.get_response_stream("Hello") as stream:
         assert_type(await stream.collect(), LLMResponse)
+
+
+async def test_types_of_what_comes_back() -> None:
+    response = await LLMCascade(["openai/gpt-4.1"]).get_response("Hello", mock_response="x")
+    assert_type(response.provider, str)
+    assert_type(response.model, str)
+    assert_type(response.total_cost, float | None)
+    assert_type(response.latency, float)
+    assert_type(response.finish_reason, str | None)
+    assert_type(response.failed_over, bool)
+    assert_type(response.usage.input_tokens, int)
+    (attempt,) = response.attempts
+    assert_type(attempt.provider, str)
+    assert_type(attempt.number, int)
+    assert_type(attempt.outcome, Literal["ok", "failed", "rejected", "cancelled"])
+    assert_type(attempt.error, Exception | None)
+    assert_type(attempt.started, float)
+    assert_type(attempt.seconds, float)
+    assert_type(attempt.waited, float)
+    assert_type(attempt.usage, Usage | None)
+    assert_type(attempt.cost, float | None)
+
+
+async def test_types_of_the_drop_in() -> None:
+    answer = await LLMCascade(["openai/gpt-4.1"]).acompletion([{"role": "user", "content": "x"}], mock_response="x")
+    assert_type(answer, Any)  # LiteLLM's own
+
+
+def test_types_of_errors() -> None:
+    problem = ProviderError(
+        "down", provider="openai", model="gpt-4.1", status_code=503, retry_after=1.5, request_id="r"
+    )
+    assert_type(problem.attempts, tuple[Attempt, ...])
+    assert_type(problem.provider, str)
+    assert_type(problem.model, str)
+    assert_type(problem.status_code, int | None)
+    assert_type(problem.retry_after, float | None)
+    assert_type(problem.request_id, str | None)
+    assert_type(problem.original_error, BaseException | None)
+    assert_type(StreamInterruptedError("cut", partial_content="Once").partial_content, str)
+    assert_type(ResponseError("odd").provider, str)
+    assert_type(ResponseParsingError("no JSON", raw_content="x").raw_content, str)
+    assert_type(ResponseValidationError("no City", errors=[{"loc": ("name",)}]).errors, list[dict[str, Any]])
+    assert_type(ResponseTruncatedError("cut", partial_content="{").partial_content, str)
+    handled: ValueError = ConfigurationError("no")  # they can be caught as what they are to Python
+    late: list[TimeoutError] = [errors.ProviderTimeoutError("late"), errors.DeadlineExceededError("late")]
+    assert (str(handled), len(late)) == ("no", 2)
+
+
+def is_busy(error: MajordomoError) -> bool:
+    return isinstance(error, RateLimitError)
+
+
+def note(attempt: Attempt) -> str:
+    """What a callback returns is nobody's business."""
+    return str(attempt)
+
+
+def test_types_of_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    providers = ["openai/gpt-4.1"]
+    assert_type(LLMCascade(providers, failover_on=ProviderError), LLMCascade)
+    assert_type(LLMCascade(providers, failover_on=(ProviderError, ResponseParsingError)), LLMCascade)
+    assert_type(LLMCascade(providers, failover_on=is_busy, on_attempt=note), LLMCascade)
+    assert_type(LLMCascade(providers, failover_on=lambda error: bool(error.attempts), on_attempt=print), LLMCascade)
+    assert_type(LLMCascade(providers, timeout=None, deadline=9, hedge_after=1.5, breaker=None), LLMCascade)
+    monkeypatch.setenv("MAJORDOMO_PROVIDERS", "openai/gpt-4.1")
+    (tmp_path / "settings").touch()
+    assert_type(LLMCascade.from_env(None), LLMCascade)
+    assert_type(LLMCascade.from_env(tmp_path / "settings", timeout=5), LLMCascade)
+    policy, breaker = (
+        RetryPolicy(attempts=2, base=1, factor=2, max_wait=3, max_retry_after=4),
+        CircuitBreaker(failures=2),
+    )
+    assert_type(policy.attempts, int)
+    assert_type(policy.max_wait, float)
+    assert_type(breaker.failures, int)
+    assert_type(breaker.cooldown, float)
+    assert_type(breaker.max_cooldown, float)
+    target = Target("openai", "gpt-4.1", api_key="a-secret-key", params={"seed": 1}, structured_output="json_mode")
+    assert_type(target.provider, str)
+    assert_type(target.api_key, SecretStr | None)
+    assert_type(target.api_base, str | None)
+    assert_type(target.timeout, float | None)
+    assert_type(target.params, dict[str, Any])
+    cascade = LLMCascade([target], retry=policy, breaker=breaker)
+    assert_type(cascade.targets, tuple[Target, ...])
+    assert_type(cascade.health[0].state, Literal["closed", "open", "half_open"])
+    assert_type(cascade.health[0].cooldown, float)
+
+
+async def test_types_of_events() -> None:
+    stream = await LLMCascade(["openai/gpt-4.1"], mock_response="x").get_response_stream("Hello")
+    assert_type(stream.provider, str)
+    assert_type(stream.attempts, tuple[Attempt, ...])
+    assert_type(stream.finish_reason, str | None)
+    events = stream.events()
+    assert_type(events, AsyncIterator[TextDelta | StreamRestarted])
+    async for event in events:
+        if isinstance(event, TextDelta):
+            assert_type(event.text, str)
+        else:
+            assert_type(event, StreamRestarted)
+            assert_type(event.error, MajordomoError)
+            assert_type(event.provider, str)
+    await stream.aclose()
+
+
+class Late:
+    """A behaviour of one's own."""
+
+    async def perform(self, exchange: Exchange) -> None:
+        assert_type(exchange.request, Request)
+        assert_type(exchange.request.wire, Literal["openai", "anthropic", "gemini"])
+        assert_type(exchange.provider, LoopbackProvider)
+        await exchange.send(200, b"{}")
+
+
+async def test_types_of_what_users_test_with() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1", "gemini/gemini-2.5-flash"])
+    behaviours: list[Behaviour] = [
+        Late(),
+        Reply("x"),
+        Status(503),
+        Hang(),
+        Reset(),
+        CutBody(),
+        Garbage(),
+        BrokenStream("cut"),
+    ]
+    with rehearse(cascade, behaviours[2:3], Reply("Hi")) as rehearsal:
+        assert_type(rehearsal, Rehearsal)
+        assert_type(rehearsal.cascade, LLMCascade)
+        assert_type(rehearsal.providers, Sequence[LoopbackProvider])
+        assert_type(rehearsal.clock, ManualClock)
+        assert_type(rehearsal.clock.slept, list[float])
+        assert_type((await rehearsal.cascade.get_response("Hello")).content, str)
+        assert_type(rehearsal.providers[0].requests, list[Request])
+    with LoopbackProvider(*behaviours[:1]) as provider:
+        assert_type(provider, LoopbackProvider)
+        assert_type(provider.url, str)
+        assert_type(provider.target("openai", "gpt-4.1"), Target)
+        with pytest.raises(ProviderError):
+            await LLMCascade([provider.target()], retry=RetryPolicy(attempts=1)).get_response("Hello")
+
+
+def test_every_public_name_has_its_types_told_here() -> None:
+    """But for errors that add nothing to their base."""
+    text = Path(__file__).read_text()
+    names = {*majordomo_cascade.__all__, *testing.__all__}
+    plain = {name for name in names if name.endswith("Error") and "__init__" not in vars(getattr(errors, name))}
+    assert {name for name in names - plain if len(re.findall(rf"\b{name}\b", text)) < 2} == set()
+
+
+def test_the_lines_that_must_fail_are_never_imported() -> None:
+    """Each of them says how both type checkers refuse it."""
+    lines = (Path(__file__).parent / "typing_must_fail.py").read_text().splitlines()
+    refused = [line for line in lines if "# type: ignore[" in line]
+    assert len(refused) > 60
+    assert all("# pyright: ignore[" in line for line in refused)
+    assert not [line for line in lines if "# pyright: ignore[" in line and line not in refused]
+    assert "typing_must_fail" not in inspect.getsource(majordomo_cascade)
