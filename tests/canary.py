@@ -74,7 +74,7 @@ def page(
             where = f" ({cases}{f'; held in {fact.held} more' if fact.held else ''})" if cases else ""
             lines += ["", f"- {fact.topic}: {fact.sentence}{where}", f"  {fact.said}"]
             if fact.workaround:
-                lines += [f"  -> {fact.workaround}: may go where the lowest LiteLLM allowed has changed, too"]
+                lines += [f"  -> {fact.workaround}: may go, if this is good news, and so in the lowest LiteLLM allowed"]
     lines += ["", "## Exception classes", "", f"- new, without a verdict: {', '.join(new) or 'none'}"]
     lines += [f"- not in this version: {', '.join(vanished) or 'none'}", "", "## All facts", ""]
     lines += ["| topic | LiteLLM … | |", "|---|---|---|"]
