@@ -141,13 +141,11 @@ def codes(home: Path, room: str) -> dict[str, int | None]:
 def written(home: Path, room: str) -> dict[str, list[str]]:
     """The lines of every mutated function and its original, by the names that mutmut gives them."""
     text = (home / "mutants" / "majordomo_cascade" / f"{room}.py").read_text()
-    lines = text.splitlines()
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds) and "__mutmut_" in node.name)
-    return {
-        node.name: [line.replace(node.name, "") for line in lines[node.lineno - 1 : node.end_lineno]]
-        for node in functions
-    }
+    lines, found = text.splitlines(), {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "__mutmut_" in node.name:
+            found[node.name] = [line.replace(node.name, "") for line in lines[node.lineno - 1 : node.end_lineno]]
+    return found
 
 
 def identity(room: str, name: str, functions: dict[str, list[str]]) -> str:

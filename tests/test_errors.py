@@ -15,6 +15,7 @@ from majordomo_cascade import (
     RetryPolicy,
     Target,
 )
+from majordomo_cascade.responses import Outcome
 
 
 def kinds(root: type[MajordomoError]) -> Iterator[type[MajordomoError]]:
@@ -31,8 +32,8 @@ def test_an_error_that_was_told_nothing_says_nothing(kind: type[MajordomoError])
     assert not any(vars(error).values())
 
 
-def attempt(error: Exception | None, outcome: str = "failed") -> Attempt:
-    return Attempt("openai", "gpt-4.1", 2, outcome, error, 0.0, 0.414, 0.0, None, None)  # type: ignore[arg-type]
+def attempt(error: Exception | None, outcome: Outcome = "failed") -> Attempt:
+    return Attempt("openai", "gpt-4.1", 2, outcome, error, 0.0, 0.414, 0.0, None, None)
 
 
 def test_an_attempt_is_one_line() -> None:
