@@ -11,7 +11,7 @@ import pytest
 from conftest import WIRES, Serve
 
 from majordomo_cascade import ConfigurationError, InvalidRequestError, LLMCascade, Target
-from majordomo_cascade.request import MISPLACED, REPLACED
+from majordomo_cascade.request import MISPLACED, REPLACED, fresh
 from majordomo_cascade.testing import Reply
 
 ANY = LLMCascade(["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"])
@@ -75,6 +75,16 @@ async def test_litellms_parameters_pass_through_untouched(monkeypatch: pytest.Mo
     assert (sent["model"], sent["max_retries"], sent["num_retries"]) == ("openai/gpt-4.1", 0, 0)
 
 
+def test_a_copy_shares_its_leaves_alone() -> None:
+    leaf = object()
+    given = {"stop": ["END", leaf, ["deep", {"a": leaf}]], "none": None}
+    copy = fresh(given)
+    assert copy == given
+    assert copy["stop"] is not given["stop"]
+    assert copy["stop"][2] is not given["stop"][2]  # type: ignore[index] # pyright: ignore[reportOptionalSubscript]
+    assert copy["stop"][2][1]["a"] is leaf
+
+
 async def test_what_the_caller_handed_in_is_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scribbling(**sent: Any) -> Any:
         sent["metadata"]["deep"]["written"] = True
@@ -119,43 +129,69 @@ async def test_what_is_changed_after_building_changes_nothing(monkeypatch: pytes
     assert seen == [{"deep": {}}, {"deep": {}}]
 
 
+class Xylophone:
+    """No kind of content; and no vowel to begin with."""
+
+
 @pytest.mark.parametrize(
     ("kwargs", "complaint"),
     [
-        ({}, "nothing was asked: give user_prompt"),
-        ({"user_prompt": ""}, "user_prompt is empty"),
+        ({}, r"nothing was asked: give user_prompt='…' or messages=\[\{'role': 'user', …\}\]$"),
+        ({"user_prompt": ""}, "user_prompt is empty$"),
         ({"user_prompt": "  "}, "user_prompt is empty"),
         ({"user_prompt": 5}, "user_prompt must be a string, not an int"),
         ({"user_prompt": [USER]}, "user_prompt must be a string, not a list"),
         ({"user_prompt": "x", "system_prompt": 5}, "system_prompt must be a string, not an int"),
-        ({"user_prompt": "x", "messages": [USER]}, "not both"),
-        ({"system_prompt": "x", "messages": [USER]}, "not both"),
+        (
+            {"user_prompt": "x", "messages": [USER]},
+            r"give either user_prompt \(and system_prompt\) or messages, not both$",
+        ),
+        ({"system_prompt": "x", "messages": [USER]}, r"give either user_prompt \(and system_prompt\) or messages"),
         ({"messages": "text"}, "messages must be a list .*, not a str"),
         ({"messages": USER}, "messages must be a list .*, not a dict"),
         ({"messages": 5}, "messages must be a list .*, not an int"),
-        ({"messages": []}, "messages is empty"),
+        ({"messages": []}, r"messages is empty; it needs at least one, such as \{'role': 'user', 'content': '…'\}$"),
         ({"messages": ["text"]}, r"messages\[0\] must be a dict with a role and a content, not a str"),
         ({"messages": [USER, None]}, r"messages\[1\] must be a dict with a role and a content, not None"),
         ({"messages": [{"content": "x"}]}, r"messages\[0\] has no role; expected one of system, developer, user"),
         ({"messages": [{"role": 5, "content": "x"}]}, r"messages\[0\] has no role"),
         ({"messages": [{"role": "usr", "content": "x"}]}, r"messages\[0\] has the role 'usr'; expected one of"),
+        ({"messages": [{"role": "user", "function_call": {"name": "f"}}]}, r"messages\[0\] has no content"),
         ({"messages": [{"role": "user"}]}, r"messages\[0\] has no content"),
         ({"messages": [{"role": "assistant", "content": None}]}, r"messages\[0\] has no content"),
         ({"messages": [{"role": "user", "content": object()}]}, r"messages\[0\] has an object as content"),
+        ({"messages": [{"role": "user", "content": Xylophone()}]}, r"messages\[0\] has a Xylophone as content"),
         ({"messages": [{"role": "user", "content": []}]}, r"messages\[0\] has a list as content"),
         ({"messages": [{"role": "user", "content": ["x"]}]}, r"messages\[0\]\['content'\]\[0\] must be a dict"),
-        ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "must be a dict with a 'type'"),
-        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "its 'text' must be a string"),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": object()}]}]}, "must be a string"),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "x"}]}]},
+            r"messages\[0\]\['content'\]\[0\] must be a dict with a 'type'",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            r"messages\[0\].* is a text part; its 'text' must be a string",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": object()}]}]},
+            r".* its 'text' must be a string",
+        ),
     ],
 )
 async def test_a_callers_mistake_is_seen_before_any_request(kwargs: dict[str, Any], complaint: str) -> None:
     for ask in (ANY.get_response, ANY.get_json_response):
-        with pytest.raises(InvalidRequestError, match=complaint) as caught:
+        with pytest.raises(InvalidRequestError, match=f"^{complaint}") as caught:
             await ask(**kwargs, mock_response="never asked")
         assert caught.value.attempts == ()
-    with pytest.raises(InvalidRequestError, match=complaint):
+    with pytest.raises(InvalidRequestError, match=f"^{complaint}"):
         await ANY.get_structured_json_response(int, **kwargs, mock_response="never asked")
+
+
+async def test_a_stream_is_not_asked_for_where_none_comes_back() -> None:
+    for ask in (ANY.get_response, ANY.get_json_response, ANY.get_response_stream):
+        with pytest.raises(InvalidRequestError) as caught:
+            await ask("Hello", stream=True, mock_response="never asked")
+        assert str(caught.value) == "stream=True: use get_response_stream, or acompletion, which takes it"
+    assert (await ANY.get_response("Hello", stream=False, mock_response="fine")).content == "fine"
 
 
 async def test_acompletion_checks_its_messages_too() -> None:
@@ -172,6 +208,7 @@ async def test_acompletion_checks_its_messages_too() -> None:
         {"role": "user", "content": ({"type": "text", "text": "x"},)},
         {"role": "user", "content": "x", "name": "ann", "cache_control": {"type": "ephemeral"}},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
         litellm.Message(role="assistant", content="an earlier answer"),
     ],
     ids=repr,
@@ -416,6 +453,13 @@ def test_on_attempt_is_not_awaited() -> None:
     for wrong in (late, Late()):
         with pytest.raises(ConfigurationError, match="it is not awaited"):
             LLMCascade(["openai/gpt-4.1"], on_attempt=wrong)
+
+
+async def test_an_earlier_answer_is_sent_without_what_it_lacks(serve: Serve) -> None:
+    server = serve()
+    turn: Any = litellm.Message(role="assistant", content="An earlier answer.", tool_calls=None)
+    await LLMCascade([server.target()]).get_response(messages=[turn, {"role": "user", "content": "Go on."}])
+    assert server.requests[0].json["messages"][0] == {"role": "assistant", "content": "An earlier answer."}
 
 
 async def test_acompletion_is_the_drop_in(serve: Serve) -> None:
