@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
-.PHONY: demo test soak canary lint build clean
+.PHONY: demo test soak canary mutants lint build clean
 
 demo: $(VENV)/runtime ## run the failover demo on an embedded loopback provider, without keys or network
 	@$(BIN)/python examples/failover.py
@@ -21,6 +21,11 @@ soak: $(VENV)/dev ## 1,000 calls at once, again and again for 60 s (make soak SE
 canary: $(BIN)/python ## the newest LiteLLM, in .venv-canary: which of the facts that the tests pin have changed (build/canary.md)
 	@PYTHON=$(BIN)/python .ci/canary
 
+mutants: ## break the package in some 6,000 places, in .venv-mutants, to see which the tests don't notice (make mutants ROOMS="health retry")
+	@$(PYTHON) -m venv .venv-mutants
+	@.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' mutmut==3.8.1 pytest-timeout==2.4.0
+	@.venv-mutants/bin/python tests/mutants.py $(ROOMS)
+
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,7 +37,7 @@ build: $(VENV)/dev ## the wheel and the source archive, in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .venv-canary dist build
+	rm -rf $(VENV) .venv-canary .venv-mutants dist build
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'

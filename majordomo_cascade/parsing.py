@@ -103,4 +103,4 @@ def _exact(number: str) -> float | Decimal:
 
 def _refuse_constant(name: str) -> None:
     """Refuse Python's NaN and Infinity, which are not JSON."""
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(name)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from majordomo_cascade.parsing import find_json
+from majordomo_cascade.parsing import dump_exactly, find_json, load_exactly
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -31,6 +31,18 @@ def read(text: str) -> Any:
 @given(value=VALUES, indent=st.sampled_from([None, 2]), ascii_only=st.booleans())
 def test_what_was_dumped_parses_back(value: Any, indent: int | None, ascii_only: bool) -> None:
     assert read(json.dumps(value, indent=indent, ensure_ascii=ascii_only)) == value
+
+
+@given(value=VALUES)
+@example(value={"a": [1.50, 2, {"b": 1e400}], "c": None})
+def test_what_was_loaded_exactly_is_dumped_as_it_was(value: Any) -> None:
+    text = json.dumps(value, separators=(",", ":"), allow_nan=True).replace("Infinity", "1e400")
+    assert dump_exactly(load_exactly(text)) == text
+
+
+def test_letters_around_a_number_are_no_blanks() -> None:
+    assert read(" \ufeff7\r\n") == 7
+    assert read("X7X") is MISSING
 
 
 @given(value=VALUES, language=st.sampled_from(["", "json", "JSON", "json5"]))
