@@ -395,6 +395,12 @@ def test_a_cooldown_longer_than_the_longest_is_kept() -> None:
     assert breaker.cooldown(60) == 60
 
 
+def test_a_cooldown_of_less_than_a_second_is_kept() -> None:
+    breaker = Breaker(CircuitBreaker(failures=1, cooldown=0.25))
+    breaker.leave(breaker.enter(0), ProviderUnavailableError(), 0)
+    assert breaker.cooldown(0) == 0.25
+
+
 @pytest.mark.parametrize("error", [ContextWindowExceededError, UnsupportedRequestError, InvalidRequestError])
 def test_a_probe_that_tells_nothing_leaves_the_target_due(error: type[Exception]) -> None:
     breaker = Breaker(CircuitBreaker(failures=1))
