@@ -31,14 +31,14 @@ LEAST = 0.9
 
 #: Which tests answer for which rooms. (Those not named here start programs of their own, or take long.)
 ROOMS = {
-    "errors": "failover_order fits_in structured",
-    "settings": "requests from_env waiting health",
-    "responses": "answers failover_order",
+    "errors": "errors failover_order fits_in structured",
+    "settings": "errors requests from_env waiting health",
+    "responses": "errors answers failover_order",
     "target": "requests keys answers",
     "retry": "waiting failover_order",
     "request": "requests keys answers",
     "parsing": "parsing structured",
-    "schemas": "schemas structured",
+    "schemas": "references schemas structured",
     "wire": "schemas answers",
     "fitting": "schemas structured",
     "structured": "structured answers",
