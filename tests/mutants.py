@@ -66,7 +66,7 @@ source_paths = ["majordomo_cascade"]
 only_mutate = ["majordomo_cascade/{room}.py"]
 also_copy = ["examples", "README.md", ".env.example"]
 pytest_add_cli_args = [
-    "--timeout=10", "-k", "not ({left_out})",
+    "--timeout=10", "--timeout-method=thread", "-k", "not ({left_out})",
     "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
 ]
 pytest_add_cli_args_test_selection = [{tests}]

@@ -119,8 +119,11 @@ async def test_a_refused_schema_goes_one_rung_lower_at_once_and_for_the_cascades
         await rehearsal.cascade.get_structured_json_response(City, "Rome?")
         assert len(rehearsal.providers[0].requests) - before == 1
         assert "that matches this JSON Schema" in str(rehearsal.providers[0].requests[-1].json)
-    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told == f"{provider}/{model} does not give JSON by json_schema; it is asked by json_mode from now on"
+    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.getMessage() == (
+        f"{provider}/{model} does not give JSON by json_schema; it is asked by json_mode from now on"
+    )
+    assert {"provider": provider, "model": model}.items() <= vars(told).items()
 
 
 async def test_the_ladder_ends_at_the_prompt(serve: Serve) -> None:
