@@ -144,7 +144,6 @@ class Source:
             model=error.model,
             status_code=error.status_code,
             retry_after=error.retry_after,
-            request_id=error.request_id,
             original_error=error.original_error,
             partial_content=text,
         )

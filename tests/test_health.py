@@ -253,6 +253,15 @@ async def test_a_stream_that_is_stopped_after_some_content_was_well() -> None:
         assert rehearsal.cascade.health[0].failures == 0
 
 
+async def test_a_stream_that_is_stopped_while_it_is_read_was_well_too() -> None:
+    with rehearse(TWO, [Status(503), Status(503), Reply("One two three.")]) as rehearsal:
+        await ask(rehearsal, 2)
+        async with await rehearsal.cascade.get_response_stream("Hello") as stream:
+            async for _ in stream:
+                break
+        assert rehearsal.cascade.health[0].failures == 0
+
+
 async def test_a_stream_that_is_given_up_in_a_silence_tells_nothing(serve: Serve) -> None:
     server = serve(Status(503), Status(503), BrokenStream("stall"))
     cascade = LLMCascade([server.target(), serve().target()], retry=ONCE)
@@ -275,6 +284,17 @@ async def test_a_deadline_that_a_slow_reader_spent_is_not_the_targets_fault() ->
         with pytest.raises(DeadlineExceededError):
             [_ async for _ in texts]
         assert rehearsal.cascade.health[0].failures == 0
+
+
+@pytest.mark.parametrize(("spent", "failures"), [(4.5, 1), (5, 0)])
+async def test_a_deadline_counts_against_who_was_waited_for_until_it_was_spent(spent: float, failures: int) -> None:
+    with rehearse(LLMCascade(WIRES[:1], deadline=5), BrokenStream("stall", "One")) as rehearsal:
+        texts = aiter(await rehearsal.cascade.get_response_stream("Hello"))
+        assert await anext(texts) == "One"
+        rehearsal.clock.advance(spent)
+        with pytest.raises(DeadlineExceededError):
+            [_ async for _ in texts]
+        assert rehearsal.cascade.health[0].failures == failures
 
 
 async def test_opening_and_closing_are_logged(caplog: pytest.LogCaptureFixture) -> None:

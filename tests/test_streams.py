@@ -36,6 +36,7 @@ from majordomo_cascade import (
     RetryPolicy,
     StreamInterruptedError,
     StreamRestarted,
+    TextDelta,
 )
 from majordomo_cascade.chunks import Chunks
 from majordomo_cascade.testing import (
@@ -79,6 +80,8 @@ FALSE_STARTS: tuple[tuple[Behaviour, type[ProviderError]], ...] = (
     (Status(401), AuthenticationError),
 )
 
+
+READ_ONCE = "this stream was read or closed before: one is read once, in one way; ask again for another"
 
 EVERY_BREAK = pytest.mark.parametrize("behaviour", BREAKS, ids=lambda behaviour: behaviour.fault)
 
@@ -410,9 +413,9 @@ async def test_nothing_is_sent_after_closing(serve: Serve, provider: str, model:
     texts = aiter(stream)
     assert await anext(texts) == "One"
     await stream.aclose()
-    with pytest.raises(RuntimeError, match="this stream is closed"):
+    with pytest.raises(RuntimeError, match=r"^this stream is closed$"):
         await anext(texts)
-    with pytest.raises(RuntimeError, match="this stream was read or closed before"):
+    with pytest.raises(RuntimeError, match=f"^{READ_ONCE}$"):
         await stream.collect()
     assert len(server.requests) == 1
 
@@ -426,7 +429,7 @@ async def test_closing_under_another_tasks_reading_ends_it(serve: Serve, provide
     for _ in range(50):
         await asyncio.sleep(0)
     await stream.aclose()
-    with pytest.raises(RuntimeError, match="this stream was closed while it was being read"):
+    with pytest.raises(RuntimeError, match=r"^this stream was closed while it was being read$"):
         await reading
     await until(lambda: server.pending == 0)
     assert well.requests == []
@@ -441,7 +444,7 @@ async def test_closing_while_the_next_one_is_asked_ends_it_too() -> None:
         await until(lambda: rehearsal.providers[1].requests)
         await stream.aclose()
         gate.give()
-        with pytest.raises(RuntimeError, match="this stream was closed while it was being read"):
+        with pytest.raises(RuntimeError, match=r"^this stream was closed while it was being read$"):
             await reading
         await until(lambda: not rehearsal.providers[1].pending)
     assert [attempt.outcome for attempt in stream.attempts] == ["failed", "cancelled"]
@@ -579,6 +582,15 @@ async def test_an_error_event_is_told_by_the_vendors_code(
     assert type(caught.value) is error
     assert str(caught.value).startswith(f"{provider}/{model}: the stream reported {code}: no, ")
     assert "loopback-key" not in str(caught.value)
+
+
+async def test_a_request_that_the_stream_says_is_at_fault_was_no_answer(serve: Serve) -> None:
+    complaint = {"error": {"type": "invalid_request_error", "message": "no"}}
+    server = serve(Events([event({"content": "One"}), complaint]))
+    stream = await LLMCascade([server.target()], retry=ONCE).get_response_stream("Hello")
+    with pytest.raises(InvalidRequestError):
+        await stream.collect()
+    assert [attempt.outcome for attempt in stream.attempts] == ["failed"]
 
 
 async def test_geminis_retry_delay_is_read_from_an_error_event(serve: Serve) -> None:
@@ -740,6 +752,7 @@ async def test_an_interruptions_cause_is_litellms_own() -> None:
     assert error.__cause__ is error.original_error
     assert type(error.__cause__).__module__.startswith("litellm")
     assert "Rejected" not in "".join(traceback.format_exception(error))
+    assert str(error).startswith("openai/gpt-4.1: the stream broke off after 17 characters: the stream reported ")
 
 
 @pytest.mark.parametrize("name", ["mistral", "groq", "hosted_vllm", "deepseek", "openrouter", "xai", "together_ai"])
@@ -788,7 +801,22 @@ async def test_thoughts_alone_are_not_shown_so_the_next_one_begins_unseen(serve:
 async def test_only_thoughts_and_then_a_regular_end_is_no_answer(serve: Serve) -> None:
     thinking = serve(Events([event({"reasoning_content": "Let me think."}), event({}, "stop"), "[DONE]"]))
     cascade = LLMCascade([thinking.target("deepseek", "deepseek-reasoner"), serve(WHOLE).target()], retry=ONCE)
-    assert (await (await cascade.get_response_stream("Hello")).collect()).content == WHOLE.text
+    response = await (await cascade.get_response_stream("Hello")).collect()
+    assert response.content == WHOLE.text
+    assert [attempt.outcome for attempt in response.attempts] == ["failed", "ok"]
+
+
+async def test_a_restart_is_told_only_where_something_was_shown(serve: Serve) -> None:
+    thinking = serve(Events([event({"reasoning_content": "Let me think."})]))
+    targets = [
+        serve(BrokenStream("cut", HALF)).target(),
+        thinking.target("deepseek", "deepseek-reasoner"),
+        serve(WHOLE).target(*WIRES[1]),
+    ]
+    events = [each async for each in (await LLMCascade(targets, retry=ONCE).get_response_stream("Hello")).events()]
+    restarts = [each for each in events if isinstance(each, StreamRestarted)]
+    assert [restart.provider for restart in restarts] == ["deepseek"]
+    assert "".join(each.text for each in events if isinstance(each, TextDelta)) == HALF + WHOLE.text
 
 
 async def test_a_refusal_in_a_stream_is_one(serve: Serve) -> None:

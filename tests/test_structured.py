@@ -220,6 +220,27 @@ async def test_a_probe_may_step_down() -> None:
         assert [health.state for health in rehearsal.cascade.health] == ["closed", "closed"]
 
 
+async def test_an_error_that_the_caller_is_handling_does_not_say_what_is_refused(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidRequestError) as earlier:
+        await LLMCascade([serve(Status(400, "Unknown parameter: 'foo'")).target()]).get_response("Hello")
+    try:
+        raise earlier.value
+    except InvalidRequestError:
+        await test_what_litellm_itself_does_not_support_is_stepped_over(monkeypatch)
+
+
+async def test_rungs_that_were_refused_before_an_outage_are_remembered_at_the_second_time() -> None:
+    refused, down = OPENAI_REFUSES, Status(503)
+    script = [refused, refused, down] * 2
+    with rehearse(LLMCascade([("openai", "gpt-4.1")], retry=RetryPolicy(attempts=1)), script) as rehearsal:
+        for expected in ("json_schema", "prompt"):
+            with pytest.raises(ProviderUnavailableError):
+                await rehearsal.cascade.get_structured_json_response(City, "Rome?")
+            assert rungs(rehearsal.cascade) == [expected]
+
+
 async def test_what_litellm_itself_does_not_support_is_stepped_over(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -720,14 +741,16 @@ TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "
 NO_MCP: dict[str, Any] = {"_skip_mcp_handler": True}  # a package that some versions of LiteLLM want for every tool
 
 
-@pytest.mark.parametrize("where", ["call", "target", "cascade"])
+@pytest.mark.parametrize("where", ["call", "target", "cascade", "functions"])
 async def test_what_is_refused_beside_tools_tells_nothing_about_calls_without(serve: Serve, where: str) -> None:
     both = Status(400, "Function calling with a response mime type: 'application/json' is unsupported")
     server = serve(both, ROME)
     own: dict[str, Any] = {"tools": TOOLS, **NO_MCP}
+    if where == "functions":  # OpenAI's older name
+        own = {"functions": [TOOLS[0]["function"]]}
     target = server.target("openai", "gpt-4.1", params=own if where == "target" else {})
     cascade = LLMCascade([target], **own) if where == "cascade" else LLMCascade([target])
-    params: dict[str, Any] = own if where == "call" else {}
+    params: dict[str, Any] = own if where in ("call", "functions") else {}
     await cascade.get_structured_json_response(City, "Rome?", **params)
     assert [way(request) for request in server.requests] == ["json_schema", "json_mode!"]
     assert rungs(cascade) == ["json_schema"]
