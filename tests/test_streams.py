@@ -816,7 +816,7 @@ async def test_a_restart_is_told_only_where_something_was_shown(serve: Serve) ->
     events = [each async for each in (await LLMCascade(targets, retry=ONCE).get_response_stream("Hello")).events()]
     restarts = [each for each in events if isinstance(each, StreamRestarted)]
     assert [restart.provider for restart in restarts] == ["deepseek"]
-    assert "".join(each.text for each in events if isinstance(each, TextDelta)) == HALF + WHOLE.text
+    assert "".join(each.text for each in events if isinstance(each, TextDelta)) == f"{HALF}{WHOLE.text}"
 
 
 async def test_a_refusal_in_a_stream_is_one(serve: Serve) -> None:
