@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
-.PHONY: demo test soak canary mutants lint build clean
+BENCH := .venv-bench
+
+.PHONY: demo test soak bench canary mutants lint build clean
 
 demo: $(VENV)/runtime ## run the failover demo on an embedded loopback provider, without keys or network
 	@$(BIN)/python examples/failover.py
@@ -26,6 +28,9 @@ mutants: ## break the package in some 6,000 places, in .venv-mutants, to see whi
 	@.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' mutmut==3.8.1 pytest-timeout==2.4.0
 	@.venv-mutants/bin/python tests/mutants.py $(ROOMS)
 
+bench: $(BENCH)/installed ## what failover costs, beside the alternatives, in nine minutes (QUICK=1: two, and nothing is written)
+	@cd tests && ../$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(REPORT),--report)
+
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,7 +42,7 @@ build: $(VENV)/dev ## the wheel and the source archive, in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .venv-canary .venv-mutants dist build
+	rm -rf $(VENV) .venv-* dist build
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -50,3 +55,10 @@ $(VENV)/runtime: pyproject.toml | $(BIN)/python
 $(VENV)/dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/runtime
+
+# An environment of its own: the alternatives bring a hundred packages. Older pips can't resolve them.
+$(BENCH)/installed: pyproject.toml tests/benchmarks/requirements.txt
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e . -r tests/benchmarks/requirements.txt
+	@touch $@

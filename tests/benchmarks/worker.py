@@ -1,0 +1,147 @@
+"""What is measured in a process of its own, so that heaps and caches don't mix; the result is a line of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from .contenders import CONTENDERS, KEY, Contender, Terms, quiet
+from .figures import percentile, rest
+from .own import own_times
+from .server import Server
+
+#: How many calls are in flight, and how many are made with so many; in an outage, half as many.
+LEVELS = {1: 100, 50: 400, 500: 1_000}
+#: Calls of an outage before its throughput is measured.
+INTO_OUTAGE = 10
+#: Calls that wait at once while memory is measured.
+WAITING = 500
+
+#: What is imported, and what is built, for `imports`.
+BUILDS: dict[str, tuple[str, str]] = {
+    "openai": ("import openai", "openai.AsyncOpenAI(api_key='k')"),
+    "litellm": ("import litellm", "None"),
+    "cascade": (
+        "import majordomo_cascade",
+        "majordomo_cascade.LLMCascade([('openai', 'gpt-4.1'), ('openai', 'gpt-4.1-mini')])",
+    ),
+    "router": (
+        "from litellm import Router",
+        "Router(model_list=[{'model_name': n, 'litellm_params': {'model': n}} for n in ('gpt-4.1', 'gpt-4.1-mini')])",
+    ),
+    "pydantic_ai": (
+        "from pydantic_ai.models.fallback import FallbackModel; from pydantic_ai.models.openai import OpenAIChatModel",
+        "FallbackModel(OpenAIChatModel('gpt-4.1'), OpenAIChatModel('gpt-4.1-mini'))",
+    ),
+    "langchain": (
+        "from langchain_openai import ChatOpenAI",
+        "ChatOpenAI(model='gpt-4.1').with_fallbacks([ChatOpenAI(model='gpt-4.1-mini')])",
+    ),
+}
+
+
+def resident() -> float:
+    """The process's resident memory in MB."""
+    statm = Path("/proc/self/statm")
+    pages = int(statm.read_text().split()[1]) if statm.exists() else 0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def imports(name: str) -> dict[str, float]:
+    """7. Seconds and MB of the import, and of building the first one."""
+    os.environ["OPENAI_API_KEY"] = KEY
+    module, building = BUILDS[name]
+    room: dict[str, Any] = {}
+    sizes, times = [resident()], [time.perf_counter()]
+    exec(module, room)
+    sizes.append(resident())
+    times.append(time.perf_counter())
+    exec(building, room)
+    sizes.append(resident())
+    times.append(time.perf_counter())
+    return {
+        "import_s": times[1] - times[0],
+        "import_mb": sizes[1] - sizes[0],
+        "built_s": times[2] - times[0],
+        "built_mb": sizes[2] - sizes[0],
+    }
+
+
+async def load(name: str, server: Server, share: float) -> dict[str, Any]:
+    """5. Throughput, latency and memory with many calls in flight."""
+    quiet()
+    slot = f"load-{name}-{os.getpid()}"
+    primary, backup = f"{slot}-primary", f"{slot}-backup"
+    contender = CONTENDERS[name](Terms(server.base(primary), server.base(backup), equal=True, timeout=60))
+    for _ in range(INTO_OUTAGE):
+        await contender.ask()
+    found: dict[str, Any] = {"memory_kb": await _memory(contender, server, primary)}
+    found["healthy"] = {level: await _crowd(contender, level, int(n * share)) for level, n in LEVELS.items()}
+    if contender.fails_over:
+        server.tell(primary, "down")
+        for _ in range(INTO_OUTAGE):
+            await contender.ask()
+        found["outage"] = {level: await _crowd(contender, level, int(n * share / 2)) for level, n in LEVELS.items()}
+    return found
+
+
+async def _memory(contender: Contender, server: Server, slot: str) -> float:
+    """KB of resident memory per call that waits for its answer."""
+    await rest()
+    server.tell(slot, "hung")
+    before = resident()
+    calls = [asyncio.create_task(contender.ask()) for _ in range(WAITING)]
+    for _ in range(3_000):
+        await asyncio.sleep(0.01)
+        if await asyncio.to_thread(server.waiting, slot) == WAITING:
+            break
+    grown = resident() - before
+    server.tell(slot, "healthy")
+    await asyncio.gather(*calls)
+    await rest()
+    return grown * 1e3 / WAITING
+
+
+async def _crowd(contender: Contender, level: int, number: int) -> dict[str, float]:
+    """So many calls, ``level`` of them at a time."""
+    left = iter(range(max(number, level)))
+    took: list[float] = []
+
+    async def caller() -> None:
+        for _ in left:
+            began = time.perf_counter()
+            await contender.ask()
+            took.append(time.perf_counter() - began)
+
+    cpu, began = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(level)))
+    await rest()  # what is left to do was put off, not saved
+    whole = time.perf_counter() - began
+    return {
+        "rate": len(took) / whole,
+        "p50_ms": percentile(took, 0.5) * 1e3,
+        "p99_ms": percentile(took, 0.99) * 1e3,
+        "cpu_ms": (time.process_time() - cpu) * 1e3 / len(took),
+    }
+
+
+def main(what: str, url: str, *rest_of: str) -> None:
+    """Measure and print."""
+    server = Server(url)
+    match what:
+        case "imports":
+            found: Any = imports(rest_of[0])
+        case "load":
+            found = asyncio.run(load(rest_of[0], server, float(rest_of[1])))
+        case _:
+            found = asyncio.run(own_times(server, int(rest_of[0])))
+    print(json.dumps(found))  # noqa: T201 - how its parent learns it
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
