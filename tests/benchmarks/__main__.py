@@ -17,6 +17,7 @@ import platform
 import random
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from importlib import metadata
 from pathlib import Path
@@ -40,13 +41,14 @@ ROUNDS = {
     "healthy": (200, 15), "stream": (80, 5), "structured": (80, 5), "outage_equal": (10, 1), "outage_default": (3, 1),
     "hung_equal": (6, 1), "hung_default": (3, 1), "load": (3, 1), "imports": (5, 1), "own": (200, 5),
 }  # fmt: skip
+BEGAN = time.monotonic()
 #: The share of a load's calls that a quick look makes.
 QUICK_LOAD = 0.1
 
 
 def say(text: str) -> None:
     """Tell how far it is."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{time.monotonic() - BEGAN:4.0f} s  {text}", file=sys.stderr, flush=True)
 
 
 def work(what: str, server: Server, *args: object) -> Any:

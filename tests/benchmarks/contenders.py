@@ -18,6 +18,8 @@ from .form import Form
 PRIMARY, BACKUP = "gpt-4.1", "gpt-4.1-mini"
 KEY = "loopback-key"
 SYSTEM, USER = "Answer in six sentences.", "How is the provider today?"
+#: Everybody asks for the usage of a stream, as the cascade and pydantic-ai do by themselves.
+STREAM: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 MESSAGES = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": USER}]
 
 
@@ -74,32 +76,39 @@ class BareOpenAI(Contender):
     """The vendor's client, one target: the floor under pydantic-ai and LangChain."""
 
     name, label = "openai", "openai client, bare"
-    note = "AsyncOpenAI.chat.completions.create; one target"
+    note = (
+        "AsyncOpenAI.chat.completions.create, one target; equal: max_retries=0; structured: a schema made before, "
+        "nothing parsed"
+    )
     fails_over = over_litellm = False
 
     def __init__(self, terms: Terms) -> None:
         self._client = _openai_client(terms, terms.primary)
+        self._schema = _schema()
 
     async def ask(self) -> str:
         answer: Any = await self._client.chat.completions.create(model=PRIMARY, messages=MESSAGES)
         return str(answer.choices[0].message.content)
 
     async def stream(self) -> AsyncIterator[str]:
-        chunks: Any = await self._client.chat.completions.create(model=PRIMARY, messages=MESSAGES, stream=True)
+        chunks: Any = await self._client.chat.completions.create(model=PRIMARY, messages=MESSAGES, **STREAM)
         async for chunk in chunks:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content
 
     async def fill_in(self) -> Any:
-        answer: Any = await self._client.chat.completions.parse(model=PRIMARY, messages=MESSAGES, response_format=Form)
-        return answer.choices[0].message.parsed
+        """With a schema that was made before, and the text as it is: the floor, not an equal."""
+        answer: Any = await self._client.chat.completions.create(
+            model=PRIMARY, messages=MESSAGES, response_format=self._schema
+        )
+        return answer.choices[0].message.content
 
 
 class BareLiteLLM(Contender):
     """LiteLLM, one target: the floor under all that call it."""
 
     name, label = "litellm", "litellm.acompletion, bare"
-    note = "one target; equal: num_retries=0, max_retries=0"
+    note = "one target; equal: num_retries=0, max_retries=0; structured: as above"
     fails_over = False
 
     def __init__(self, terms: Terms) -> None:
@@ -110,7 +119,7 @@ class BareLiteLLM(Contender):
         return str((await self._call()).choices[0].message.content)
 
     async def stream(self) -> AsyncIterator[str]:
-        async for chunk in await self._call(stream=True):
+        async for chunk in await self._call(**STREAM):
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content
 
@@ -128,7 +137,10 @@ class Loop(BareLiteLLM):
     """What everybody writes first."""
 
     name, label = "loop", "try/except loop over litellm"
-    note = "for each target: try acompletion, except Exception; equal: num_retries=0, max_retries=0"
+    note = (
+        "for each target: try acompletion, except Exception; equal: num_retries=0, max_retries=0; structured: "
+        "acompletion(response_format=Form), Form.model_validate_json"
+    )
     fails_over = True
 
     def __init__(self, terms: Terms) -> None:
@@ -155,7 +167,10 @@ class Cascade(Contender):
     """This package."""
 
     name, label = "cascade", "majordomo_cascade"
-    note = "LLMCascade([Target, Target]), all else its defaults; equal: retry=RetryPolicy(attempts=1)"
+    note = (
+        "LLMCascade([Target, Target]), all else its defaults; equal: retry=RetryPolicy(attempts=1) (its breaker's "
+        "defaults are failures=3, cooldown=10)"
+    )
 
     def __init__(self, terms: Terms) -> None:
         from majordomo_cascade import LLMCascade, RetryPolicy, Target
@@ -183,7 +198,7 @@ class Router(Contender):
     name, label = "router", "LiteLLM Router, fallbacks"
     note = (
         "Router(model_list, fallbacks=[{'first': ['second']}]); equal: num_retries=0, allowed_fails=2, "
-        "cooldown_time=10 and max_retries=0 on both deployments"
+        "cooldown_time=10 and max_retries=0 on both deployments; structured: as the loop"
     )
 
     def __init__(self, terms: Terms) -> None:
@@ -203,7 +218,7 @@ class Router(Contender):
         return str((await self.router.acompletion(model="first", messages=MESSAGES)).choices[0].message.content)
 
     async def stream(self) -> AsyncIterator[str]:
-        async for chunk in await self.router.acompletion(model="first", messages=MESSAGES, stream=True):
+        async for chunk in await self.router.acompletion(model="first", messages=MESSAGES, **STREAM):
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content
 
@@ -273,7 +288,7 @@ class LangChain(Contender):
         from pydantic import SecretStr
 
         retries = 0 if terms.equal else None
-        options = _without_none(timeout=terms.timeout, max_retries=retries)
+        options = _without_none(timeout=terms.timeout, max_retries=retries, stream_usage=True)
         first, second = (
             ChatOpenAI(model=model, base_url=base, api_key=SecretStr(KEY), **options) for model, base in terms.targets
         )

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .report import Results, number
 
 OURS, OTHERS, PALE, INK, PAPER = "#0b6e99", "#8a8f98", "#c9cdd3", "#24292f", "#ffffff"
+SOFT = "#57606a"
+#: Two dots that are no further apart than this share one label.
+CLOSE = 1.35
 NAMES = {
     "loop": "try/except loop",
     "cascade": "majordomo_cascade",
@@ -19,9 +23,20 @@ NAMES = {
     "langchain": "LangChain",
 }
 
-#: A panel: its title, what the numbers are, the two series (a strong and a pale one) and their names.
 Values = Callable[[Results, str], float]
-Panel = tuple[str, str, Values, Values | None, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One question, and each one's answer to it."""
+
+    title: str
+    unit: str
+    strong: Values
+    pale: Values | None = None
+    """A second series, drawn hollow or pale."""
+    is_log: bool = False
+    """Dots on a log scale, where the two series lie far apart; else bars."""
 
 
 def _of(*path: str) -> Values:
@@ -36,50 +51,37 @@ def _of(*path: str) -> Values:
     return value
 
 
-MODES = ("each one's defaults", "no retries")
-PANELS: tuple[Panel, ...] = (
-    (
-        "A healthy call",
-        "ms added to the bare client, less is better",
-        _of("healthy", "*", "time_added"),
-        None,
-        ("", ""),
-    ),
-    (
+PER_CALL = "ms to the fallback's answer: ● by default  ○ no retries"
+PANELS = (
+    Panel("A healthy call", "ms added to the bare client below it", _of("healthy", "*", "time_added")),
+    Panel(
         "The first call of an outage",
-        "ms to the fallback's answer, log scale",
+        PER_CALL,
         _of("outage_default", "*", "first"),
         _of("outage_equal", "*", "first"),
-        MODES,
+        is_log=True,
     ),
-    (
+    Panel(
         "The 100th call of an outage",
-        "ms to the fallback's answer, log scale",
+        PER_CALL,
         _of("outage_default", "*", "deep"),
         _of("outage_equal", "*", "deep"),
-        MODES,
+        is_log=True,
     ),
-    (
+    Panel(
         "A hung primary, 0.5 s an attempt",
-        "ms to the fallback's answer, log scale",
+        PER_CALL,
         _of("hung_default", "*", "first"),
         _of("hung_equal", "*", "first"),
-        MODES,
+        is_log=True,
     ),
-    (
-        "Throughput, 50 in flight",
-        "calls a second, more is better",
+    Panel(
+        "Throughput, 50 calls in flight",
+        "calls a second: dark in an outage (no retries), pale healthy",
         _of("load", "*", "outage", "50", "rate"),
         _of("load", "*", "healthy", "50", "rate"),
-        ("in an outage", "healthy"),
     ),
-    (
-        "A value of 50 fields",
-        "ms added to the bare client, less is better",
-        _of("structured", "*", "time_added"),
-        None,
-        ("", ""),
-    ),
+    Panel("A value of 50 fields", "ms added to the bare client below it", _of("structured", "*", "time_added")),
 )
 
 
@@ -114,19 +116,18 @@ def draw(results: Results, path: Path) -> None:
         f"LiteLLM {versions['litellm']}, pydantic-ai {versions['pydantic-ai-slim']}, "
         f"LangChain {versions['langchain-openai']}, one loopback server",
         fontsize=7.5,
-        color=OTHERS,
+        color=SOFT,
     )
-    figure.tight_layout(rect=(0, 0.025, 1, 1), h_pad=2.2, w_pad=2.5)
+    figure.tight_layout(rect=(0, 0.025, 1, 1), h_pad=2.4, w_pad=2.5)
     figure.savefig(path, metadata={"Date": None, "Creator": None}, facecolor=PAPER)
     pyplot.close(figure)
 
 
 def _panel(place: Any, panel: Panel, results: Results) -> None:
-    """One panel: dots on a log scale, where the two series lie far apart, or bars."""
-    title, unit, strong, pale, names = panel
+    """One panel of the six."""
     rows = list(reversed(NAMES))
-    place.set_title(title, loc="left", fontsize=10.5, fontweight="bold", pad=20 if pale else 8)
-    place.set_xlabel(unit, fontsize=8, loc="left")
+    place.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", pad=19)
+    place.text(0, 1.035, panel.unit, transform=place.transAxes, fontsize=8, color=SOFT)
     place.set_yticks(range(len(rows)), [NAMES[name] for name in rows])
     for tick, name in zip(place.get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if name == "cascade" else "normal")
@@ -136,59 +137,49 @@ def _panel(place: Any, panel: Panel, results: Results) -> None:
     place.spines["bottom"].set_color(PALE)
     place.tick_params(axis="y", length=0)
     place.tick_params(axis="x", labelsize=7.5, color=PALE)
-    (_dots if "log" in unit else _bars)(place, rows, results, strong, pale)
-    if pale:
-        _legend(place, names, dots="log" in unit)
-
-
-def _dots(place: Any, rows: list[str], results: Results, strong: Values, pale: Values | None) -> None:
-    place.set_xscale("log")
-    ends = []
-    for y, name in enumerate(rows):
-        colour = OURS if name == "cascade" else OTHERS
-        one, other = strong(results, name), pale(results, name) if pale else strong(results, name)
-        ends += [one, other]
-        place.plot([other, one], [y, y], color=colour, linewidth=1.2, alpha=0.5, zorder=1)
-        place.scatter([other], [y], s=34, facecolor=PAPER, edgecolor=colour, linewidth=1.6, zorder=2)
-        place.scatter([one], [y], s=40, color=colour, zorder=3)
-        is_close = max(one, other) < 1.35 * min(one, other)
-        text = number(one) if is_close else f"{number(one)}"
-        place.annotate(text, (max(one, other), y), (8, 0), textcoords="offset points", va="center", fontsize=8.5)
-        if not is_close:
-            place.annotate(
-                number(other),
-                (min(one, other), y),
-                (-8, 0),
-                textcoords="offset points",
-                va="center",
-                ha="right",
-                fontsize=8.5,
-            )
-    place.set_xlim(min(ends) / 2.6, max(ends) * 2.6)
     place.set_ylim(-0.6, len(rows) - 0.4)
-
-
-def _bars(place: Any, rows: list[str], results: Results, strong: Values, pale: Values | None) -> None:
-    highest = max(series(results, name) for name in rows for series in (strong, pale) if series)
-    thick = 0.36 if pale else 0.6
     for y, name in enumerate(rows):
         colour = OURS if name == "cascade" else OTHERS
-        for series, shift, alpha in ((strong, thick / 2 if pale else 0, 1.0), (pale, -thick / 2, 0.45)):
-            if series is None:
-                continue
-            value = series(results, name)
-            place.barh(y + shift, max(value, 0), thick * 0.92, color=colour, alpha=alpha)
-            place.annotate(
-                number(value),
-                (max(value, 0), y + shift),
-                (4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8.5 if not pale else 7.5,
-            )
-    place.set_xlim(0, highest * 1.15)
+        strong, pale = panel.strong(results, name), panel.pale(results, name) if panel.pale else None
+        if panel.is_log and pale is not None:
+            _dots(place, y, colour, strong, pale)
+        else:
+            _bars(place, y, colour, strong, pale)
+    values = [series(results, name) for name in rows for series in (panel.strong, panel.pale) if series]
+    if panel.is_log:
+        _log_scale(place, min(values) / 3, max(values) * 2.5)
+    else:
+        place.set_xlim(0, max(values) * 1.15)
 
 
-def _legend(place: Any, names: tuple[str, str], *, dots: bool) -> None:
-    full, hollow = ("●", "○") if dots else ("dark", "pale")
-    place.text(0, 1.03, f"{full} {names[0]}   {hollow} {names[1]}", transform=place.transAxes, fontsize=8, color=OTHERS)
+def _dots(place: Any, y: int, colour: str, strong: float, pale: float) -> None:
+    low, high = sorted((strong, pale))
+    place.plot([low, high], [y, y], color=colour, linewidth=1.2, alpha=0.5, zorder=1)
+    place.scatter([pale], [y], s=34, facecolor=PAPER, edgecolor=colour, linewidth=1.6, zorder=2)
+    place.scatter([strong], [y], s=40, color=colour, zorder=3)
+    _label(place, number(high), (high, y), 8)
+    if high > CLOSE * low:
+        _label(place, number(low), (low, y), -8)
+
+
+def _bars(place: Any, y: int, colour: str, strong: float, pale: float | None) -> None:
+    thick = 0.6 if pale is None else 0.36
+    bars = [(strong, 0.0, 1.0)] if pale is None else [(strong, thick / 2, 1.0), (pale, -thick / 2, 0.45)]
+    for value, shift, alpha in bars:
+        place.barh(y + shift, max(value, 0), thick * 0.92, color=colour, alpha=alpha)
+        _label(place, number(value), (max(value, 0), y + shift), 4, size=8.5 if pale is None else 7.5)
+
+
+def _label(place: Any, text: str, at: tuple[float, float], points: float, size: float = 8.5) -> None:
+    """A number beside its mark."""
+    side = "left" if points > 0 else "right"
+    place.annotate(text, at, (points, 0), textcoords="offset points", va="center", ha=side, fontsize=size)
+
+
+def _log_scale(place: Any, low: float, high: float) -> None:
+    """A log scale, its powers of ten written as people write them."""
+    place.set_xscale("log")
+    place.set_xlim(low, high)
+    powers = [10.0**power for power in range(-2, 6) if low <= 10.0**power <= high]
+    place.set_xticks(powers, [f"{power:,g}" for power in powers])
+    place.minorticks_off()

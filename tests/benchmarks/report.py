@@ -163,7 +163,7 @@ def _costs(results: Results) -> Iterable[Section]:
     ]
     title = f"7. Import, and with the first one built{_count(results['imports'], 'import_s')}"
     yield title, laid_out(["", "import, s", "MB", "built, s", "MB"], _rows(results, "imports", *columns))
-    title = f"8. A value of 50 fields{_count(results['structured'])}; bare litellm has its schema ready, parses nothing"
+    title = f"8. A value of 50 fields{_count(results['structured'])}; the bare calls have a schema ready, parse nothing"
     yield title, _added(results, "structured")
     rows = [[OWN[name], spread(figure)] for name, figure in results["own"].items()]
     title = "Each layer's own time, the call below it replaced by a prepared answer, busy loop"
@@ -213,30 +213,63 @@ def block(results: Results) -> str:
 
 
 COLUMNS = (
-    "", "healthy, ms", "added, ms", "own time, µs", "outage, 1st call, ms", "100th call, ms", "hung, ms",
-    "fields, added ms", "KB a call",
+    "", "healthy call", "added", "outage, 1st call", "100th call", "hung primary", "50 fields, added", "KB a call"
 )  # fmt: skip
 
 
 def _block(results: Results) -> Iterable[str]:
+    yield from textwrap.wrap(" ".join(_words(results)), 118)
+    yield ""
     yield f"| {' | '.join(COLUMNS)} |"
     yield "|---" + "|--:" * (len(COLUMNS) - 1) + "|"
     for name, found in results["healthy"].items():
         label, is_floor = results["contenders"][name]["label"], results["contenders"][name]["floor"] == name
-
-        def added(where: str, name: str = name, *, is_floor: bool = is_floor) -> str:
-            return NONE if is_floor else cell(results[where], name, "time_added", show=median)
-
         cells = [
             median(found["time"]),
-            added("healthy"),
-            cell(results["own"], name, show=median),
+            NONE if is_floor else median(found["time_added"]),
             *(_both(results, where, name, what) for where, what in (("outage", "first"), ("outage", "deep"))),
             _both(results, "hung", name, "first"),
-            added("structured"),
+            NONE if is_floor else cell(results["structured"], name, "time_added", show=median),
             cell(results["load"], name, "memory_kb", show=median),
         ]
         yield f"| {label} | {' | '.join(cells)} |"
+
+
+def _words(results: Results) -> Iterable[str]:
+    """The same in words that stay true whatever the figures are."""
+    own, healthy, machine = results["own"], results["healthy"], results["machine"]
+    equal, default, hung = results["outage_equal"], results["outage_default"], results["hung_default"]
+
+    def ms(found: dict[str, Any], name: str, what: str = "time") -> str:
+        return f"{median(found[name][what])} ms"
+
+    ratio = next(goal["figure"] for goal in results["goals"] if "first provider" in goal["what"])
+    yield (
+        f"Of a healthy call, {median(own['cascade'])} µs are this package's own, with attempts, message checks, "
+        f"timeouts, cost and logging on, measured without a socket (LiteLLM's Router: {median(own['router'])}, "
+        f"pydantic-ai: {median(own['pydantic_ai'])}, LangChain: {median(own['langchain'])})."
+    )
+    yield (
+        f"While the first provider answers 503, the first call takes {ms(default, 'cascade', 'first')} with the three "
+        f"attempts and the waits that are the default; the hundredth takes {ms(default, 'cascade', 'deep')}, and "
+        f"without retries {ratio:.2f} times a healthy bare call, for the breaker has put that provider last (one call "
+        f"in 10 to 30 s asks it again, once). The Router can do so, too ({ms(equal, 'router', 'deep')}, once "
+        f"`allowed_fails` is set; by default {ms(default, 'router', 'deep')})."
+    )
+    yield f"A hung primary costs one timeout of 0.5 s: {ms(hung, 'cascade', 'first')}."
+    yield (
+        f"LiteLLM itself has its price: {ms(healthy, 'litellm')} a call, where OpenAI's own client takes "
+        f"{ms(healthy, 'openai')}, and more for a call that fails. Without it, a healthy call takes "
+        f"{ms(healthy, 'pydantic_ai')} with pydantic-ai and {ms(healthy, 'langchain')} with LangChain "
+        f"({ms(healthy, 'cascade')} here), and the first call of an outage, without retries, "
+        f"{ms(equal, 'pydantic_ai', 'first')} and {ms(equal, 'langchain', 'first')} "
+        f"({ms(equal, 'cascade', 'first')} here)."
+    )
+    yield (
+        f"Medians in ms, with each one's defaults / without retries, on {machine['cores']} cores of {machine['cpu']}, "
+        f"{machine['python']}, {results['date']}; all of it, with the spread and what each was told, is in "
+        "`tests/benchmarks/results.json` and in what `make bench` prints."
+    )
 
 
 def _both(results: Results, where: str, name: str, what: str) -> str:
