@@ -42,6 +42,8 @@ ROUNDS = {
     "hung_equal": (6, 1), "hung_default": (3, 1), "load": (3, 1), "imports": (5, 1), "own": (200, 5),
 }  # fmt: skip
 BEGAN = time.monotonic()
+#: Seconds after which something hangs.
+LONGEST = 1_200
 #: The share of a load's calls that a quick look makes.
 QUICK_LOAD = 0.1
 
@@ -54,7 +56,7 @@ def say(text: str) -> None:
 def work(what: str, server: Server, *args: object) -> Any:
     """What a worker process measures."""
     command = [sys.executable, "-m", "benchmarks.worker", what, server.url, *map(str, args)]
-    done = subprocess.run(command, cwd=ROOT / "tests", stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT / "tests", stdout=subprocess.PIPE, text=True, check=True, timeout=LONGEST)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -122,7 +124,10 @@ def size() -> dict[str, int]:
 def measure(rounds: dict[str, int], share: float) -> dict[str, Any]:
     """Everything, in one run, on one server."""
     with Server() as server:
-        found = {**asyncio.run(one_by_one(server, rounds)), **in_processes(server, rounds, share)}
+        found = {
+            **asyncio.run(asyncio.wait_for(one_by_one(server, rounds), LONGEST)),
+            **in_processes(server, rounds, share),
+        }
     settings = {
         "rounds": rounds,
         "hung_timeout_s": scenarios.HUNG_TIMEOUT,

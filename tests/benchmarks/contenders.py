@@ -321,6 +321,7 @@ def quiet() -> None:
     import litellm
 
     litellm.suppress_debug_info = True
+    litellm.in_memory_llm_clients_cache.max_size_in_memory = 10_000  # its 200 would evict clients of this many targets
     logging.getLogger().addHandler(logging.NullHandler())
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logger = logging.getLogger(name)

@@ -25,9 +25,6 @@ DEEP, DEEP_TIMED, DEEP_SECONDS = 100, 20, 2.5
 #: Seconds for one attempt at a hung target.
 HUNG_TIMEOUT = 0.5
 
-Samples = defaultdict[str, list[float]]
-_numbers = itertools.count()
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -36,6 +33,13 @@ class Stage:
     contender: Contender
     primary: str
     backup: str
+
+
+Samples = defaultdict[str, list[float]]
+_numbers = itertools.count()
+#: All that was ever staged. A client that is dropped unclosed may be collected in one of LiteLLM's threads, without its
+#: sockets leaving the event loop; a new socket of the same number is then never read, and somebody else's call hangs.
+_kept: list[Stage] = []
 
 
 def shuffled(names: list[str]) -> list[str]:
@@ -56,7 +60,9 @@ async def staged(server: Server, name: str, **terms: Any) -> Stage:
     for _ in range(WARM_UP):
         await contender.ask()
     await rest()
-    return Stage(contender, primary, backup)
+    stage = Stage(contender, primary, backup)
+    _kept.append(stage)
+    return stage
 
 
 async def _rounds(server: Server, rounds: int, measure: Callable[[Contender], Any]) -> dict[str, dict[str, Figure]]:
