@@ -158,11 +158,13 @@ def _costs(results: Results) -> Iterable[Section]:
     """6 to 8: streams, imports, structured output; and each layer's own time."""
     yield f"6. The first text of a stream{_count(results['stream'])}", _added(results, "stream")
     columns = [
-        _of(what, show=show)
-        for what, show in (("import_s", spread), ("import_mb", median), ("built_s", spread), ("built_mb", median))
+        _of(f"{what}_{unit}", show=show)
+        for what in ("import", "built", "answered")
+        for unit, show in (("s", spread), ("mb", median))
     ]
-    title = f"7. Import, and with the first one built{_count(results['imports'], 'import_s')}"
-    yield title, laid_out(["", "import, s", "MB", "built, s", "MB"], _rows(results, "imports", *columns))
+    title = f"7. Import, the first one built, and until its first answer{_count(results['imports'], 'import_s')}"
+    header = ["", "import, s", "MB", "built, s", "MB", "first answer, s", "MB"]
+    yield title, laid_out(header, _rows(results, "imports", *columns))
     title = f"8. A value of 50 fields{_count(results['structured'])}; the bare calls have a schema ready, parse nothing"
     yield title, _added(results, "structured")
     rows = [[OWN[name], spread(figure)] for name, figure in results["own"].items()]

@@ -7,10 +7,11 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .contenders import CONTENDERS, KEY, Contender, Terms, quiet
+from .contenders import CONTENDERS, KEY, MESSAGES, Contender, Terms, quiet
 from .figures import percentile, rest
 from .own import own_times
 from .server import Server
@@ -22,25 +23,42 @@ INTO_OUTAGE = 10
 #: Calls that wait at once while memory is measured.
 WAITING = 500
 
-#: What is imported, and what is built, for `imports`.
-BUILDS: dict[str, tuple[str, str]] = {
-    "openai": ("import openai", "openai.AsyncOpenAI(api_key='k')"),
-    "litellm": ("import litellm", "None"),
+#: What is imported, what is built, and how it is asked, for `imports`.
+BUILDS: dict[str, tuple[str, str, str]] = {
+    "openai": (
+        "import openai",
+        "openai.AsyncOpenAI()",
+        "it.chat.completions.create(model='gpt-4.1', messages=MESSAGES)",
+    ),
+    "litellm": (
+        "import litellm",
+        "None",
+        "litellm.acompletion(model='openai/gpt-4.1', messages=MESSAGES)",
+    ),
     "cascade": (
         "import majordomo_cascade",
         "majordomo_cascade.LLMCascade([('openai', 'gpt-4.1'), ('openai', 'gpt-4.1-mini')])",
+        "it.get_response(messages=MESSAGES)",
     ),
     "router": (
         "from litellm import Router",
         "Router(model_list=[{'model_name': n, 'litellm_params': {'model': n}} for n in ('gpt-4.1', 'gpt-4.1-mini')])",
+        "it.acompletion(model='gpt-4.1', messages=MESSAGES)",
     ),
     "pydantic_ai": (
-        "from pydantic_ai.models.fallback import FallbackModel; from pydantic_ai.models.openai import OpenAIChatModel",
+        (
+            "from pydantic_ai import ModelRequest\n"
+            "from pydantic_ai.direct import model_request\n"
+            "from pydantic_ai.models.fallback import FallbackModel\n"
+            "from pydantic_ai.models.openai import OpenAIChatModel"
+        ),
         "FallbackModel(OpenAIChatModel('gpt-4.1'), OpenAIChatModel('gpt-4.1-mini'))",
+        "model_request(it, [ModelRequest.user_text_prompt(MESSAGES[1]['content'])])",
     ),
     "langchain": (
         "from langchain_openai import ChatOpenAI",
         "ChatOpenAI(model='gpt-4.1').with_fallbacks([ChatOpenAI(model='gpt-4.1-mini')])",
+        "it.ainvoke(MESSAGES)",
     ),
 }
 
@@ -52,23 +70,29 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def imports(name: str) -> dict[str, float]:
-    """7. Seconds and MB of the import, and of building the first one."""
-    os.environ["OPENAI_API_KEY"] = KEY
-    module, building = BUILDS[name]
-    room: dict[str, Any] = {}
+def imports(name: str, server: Server) -> dict[str, float]:
+    """7. Seconds and MB of the import, of building the first one, and until its first answer."""
+    base = server.base(f"imports-{name}")
+    os.environ.update(OPENAI_API_KEY=KEY, OPENAI_BASE_URL=base, OPENAI_API_BASE=base)
+    module, building, asking = BUILDS[name]
+    room: dict[str, Any] = {"MESSAGES": MESSAGES}
+
+    async def ask() -> None:
+        await eval(asking, room)
+
     sizes, times = [resident()], [time.perf_counter()]
-    exec(module, room)
-    sizes.append(resident())
-    times.append(time.perf_counter())
-    exec(building, room)
-    sizes.append(resident())
-    times.append(time.perf_counter())
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: exec(module, room),
+        lambda: exec(f"it = {building}", room),
+        lambda: asyncio.run(ask()),
+    )
+    for step in steps:
+        step()
+        sizes.append(resident())
+        times.append(time.perf_counter())
     return {
-        "import_s": times[1] - times[0],
-        "import_mb": sizes[1] - sizes[0],
-        "built_s": times[2] - times[0],
-        "built_mb": sizes[2] - sizes[0],
+        **{f"{what}_s": times[n] - times[0] for n, what in enumerate(("import", "built", "answered"), 1)},
+        **{f"{what}_mb": sizes[n] - sizes[0] for n, what in enumerate(("import", "built", "answered"), 1)},
     }
 
 
@@ -135,7 +159,7 @@ def main(what: str, url: str, *rest_of: str) -> None:
     server = Server(url)
     match what:
         case "imports":
-            found: Any = imports(rest_of[0])
+            found: Any = imports(rest_of[0], server)
         case "load":
             found = asyncio.run(load(rest_of[0], server, float(rest_of[1])))
         case _:
