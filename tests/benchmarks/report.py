@@ -205,6 +205,8 @@ def facts(results: Results) -> list[str]:
         f"{results['date']}, {machine['cores']} cores of {machine['cpu']}, {machine['system']}, {machine['python']}",
         *textwrap.wrap(", ".join(f"{name} {version}" for name, version in versions.items()), 118),
         "One loopback server in a process of its own, OpenAI's wire, warm connections, another order every round.",
+        "In an outage nobody has talked to the backup before. Calls 2 to 99 are made one by one without retries, all",
+        "at once by default. Requests: what the primary saw of one call. LiteLLM prices its answers, the others don't.",
         "Medians (and quartiles). Floors: litellm.acompletion for what calls LiteLLM, the bare client for the others.",
     ]
 
