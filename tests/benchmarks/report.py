@@ -18,8 +18,9 @@ NONE = "-"
 
 def number(value: float) -> str:
     """Three digits, as people write them."""
+    value = float(f"{value:.3g}")
     if abs(value) >= 1_000:
-        return f"{float(f'{value:.3g}'):,.0f}"
+        return f"{value:,.0f}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

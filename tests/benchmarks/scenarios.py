@@ -22,6 +22,9 @@ from .server import Server
 WARM_UP = 3
 #: Which call of an outage is deep in it, how many from there on are timed, and for how many seconds at most.
 DEEP, DEEP_TIMED, DEEP_SECONDS = 100, 20, 2.5
+#: How many first calls are made with everybody's own waits, which are drawn at random, and the seconds between them:
+#: each mostly sleeps, so that they hardly meet.
+FIRST_CALLS, APART = 8, 0.06
 #: Seconds for one attempt at a hung target.
 HUNG_TIMEOUT = 0.5
 
@@ -127,14 +130,31 @@ async def outages(server: Server, rounds: int, *, equal: bool) -> dict[str, Any]
     series: dict[str, Samples] = {name: Samples(list) for name in names}
     for _ in range(rounds):
         for name in shuffled(names):
-            stage = await staged(server, name, equal=equal)
-            await _outage(server, stage, floors[floor_of(name)], series[name], equal=equal)
+            stages = [await staged(server, name, equal=equal) for _ in range(1 if equal else FIRST_CALLS)]
+            await _outage(server, stages, floors[floor_of(name)], series[name], equal=equal)
     return {name: {what: Figure.of(values) for what, values in series[name].items()} for name in names}
 
 
-async def _outage(server: Server, stage: Stage, floor: Stage, samples: Samples, *, equal: bool) -> None:
-    """One outage as one contender meets it."""
-    ask = stage.contender.ask
+async def _first_calls(server: Server, stages: list[Stage], samples: Samples) -> None:
+    """The first call of an outage for each of one contender's stages, one beginning shortly after the other."""
+
+    async def first(stage: Stage, delay: float) -> None:
+        seen = server.requests(stage.primary)
+        server.tell(stage.primary, "down")
+        await asyncio.sleep(delay)
+        began = time.perf_counter()
+        await stage.contender.ask()
+        samples["first"].append((time.perf_counter() - began) * 1e3)
+        samples["first_requests"].append(server.requests(stage.primary) - seen)
+
+    await asyncio.gather(*(first(stage, APART * number) for number, stage in enumerate(stages)))
+    await rest()
+
+
+async def _outage(server: Server, stages: list[Stage], floor: Stage, samples: Samples, *, equal: bool) -> None:
+    """One outage as one contender meets it: its first calls, and with the first stage a hundred more."""
+    await _first_calls(server, stages, samples)
+    stage, ask = stages[0], stages[0].contender.ask
     seen = server.requests(stage.primary)
 
     def requests() -> int:
@@ -142,11 +162,6 @@ async def _outage(server: Server, stage: Stage, floor: Stage, samples: Samples, 
         before, seen = seen, server.requests(stage.primary)
         return seen - before
 
-    server.tell(stage.primary, "down")
-    took, used = await timed(ask)
-    samples["first"].append(took)
-    samples["first_cpu"].append(used)
-    samples["first_requests"].append(requests())
     if equal:
         for _ in range(DEEP - 2):
             await ask()
