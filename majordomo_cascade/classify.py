@@ -387,12 +387,17 @@ def _is_litellms_bug(error: Exception, links: list[BaseException]) -> bool:
 
 def _is_litellm(error: BaseException) -> bool:
     """Whether the exception's class is LiteLLM's own."""
-    return type(error).__module__.partition(".")[0] == "litellm"
+    return _home(error) == "litellm"
+
+
+def _home(error: BaseException) -> str:
+    """The package that an exception's class is from."""
+    return type(error).__module__.partition(".")[0]
 
 
 def _is_openais(error: BaseException) -> bool:
     """Whether the exception is of openai's client, from which LiteLLM's derive; a patch may raise one by itself."""
-    return type(error).__module__.partition(".")[0] == "openai" and _is(error, "APIError")
+    return _home(error) == "openai" and _is(error, "APIError")
 
 
 def _status(error: BaseException) -> int | None:
@@ -403,7 +408,7 @@ def _status(error: BaseException) -> int | None:
 
 def _lacks_key(error: BaseException) -> bool:
     """Whether the exception says that there is no key: openai's bare OpenAIError, or a ValueError of LiteLLM's."""
-    if type(error).__name__ == "OpenAIError" and type(error).__module__.partition(".")[0] == "openai":
+    if type(error).__name__ == "OpenAIError" and _home(error) == "openai":
         return True
     return bool(re.search(r"missing .*(api[ _]key|credentials)", str(error), re.IGNORECASE))
 

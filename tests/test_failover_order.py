@@ -169,7 +169,13 @@ async def test_each_failover_is_one_warning_with_its_fields(caplog: pytest.LogCa
     assert [getattr(warnings[0], name) for name in fields] == [
         "openai", "gpt-4.1", 3, "ProviderUnavailableError", 503, "anthropic", "claude-sonnet-4-5",
     ]  # fmt: skip
-    assert [record.levelno for record in records].count(logging.INFO) == 6  # every failed attempt
+    told = [record for record in records if record.levelno == logging.INFO]
+    assert len(told) == 6  # every failed attempt
+    assert told[0].getMessage() == "openai/gpt-4.1 #1: 503 ProviderUnavailableError after 0.00 s"
+    fields = ("provider", "model", "attempt", "outcome", "error_type", "status_code", "seconds")
+    assert [getattr(told[0], name) for name in fields] == [
+        "openai", "gpt-4.1", 1, "failed", "ProviderUnavailableError", 503, 0.0,
+    ]  # fmt: skip
 
 
 async def test_on_attempt_sees_every_attempt_as_it_ends() -> None:
@@ -187,7 +193,9 @@ async def test_on_attempt_can_not_break_a_call(caplog: pytest.LogCaptureFixture)
     with rehearse(LLMCascade(WIRES, retry=ONCE, on_attempt=broken), Status(500)) as rehearsal:
         response = await rehearsal.cascade.get_response("Hello")
     assert response.provider == "anthropic"
-    assert sum("on_attempt raised" in record.getMessage() for record in caplog.records) == 2
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        "on_attempt raised; the call goes on"
+    ] * 2
 
 
 async def test_a_local_bug_is_raised_as_what_it_is_and_nobody_else_is_asked() -> None:

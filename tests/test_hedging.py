@@ -45,13 +45,16 @@ async def all_answered(rehearsal: Rehearsal) -> None:
     await until(lambda: not any(provider.pending for provider in rehearsal.providers))
 
 
-async def test_a_slow_first_provider_costs_hedge_after_and_the_second_ones_time() -> None:
+async def test_a_slow_first_provider_costs_hedge_after_and_the_second_ones_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with rehearse(HEDGED, Hang(), Reply("faster")) as rehearsal:
         response = await rehearsal.cascade.get_response("Hello")
         await all_answered(rehearsal)
     assert (response.content, response.latency, response.failed_over) == ("faster", 2.0, True)
     assert tried(response.attempts) == [("openai", "cancelled"), ("anthropic", "ok")]
     assert [(attempt.started, attempt.seconds) for attempt in response.attempts] == [(0, 2), (2, 0)]
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_quick_first_provider_is_asked_alone() -> None:
@@ -157,6 +160,7 @@ async def test_a_request_at_fault_ends_both() -> None:
         await all_answered(rehearsal)
         assert [health.failures for health in rehearsal.cascade.health] == [0, 0]
     assert tried(caught.value.attempts) == [("openai", "cancelled"), ("anthropic", "failed")]
+    assert caught.value.__notes__[0] == "openai/gpt-4.1 #1: cancelled after 2.00 s"
 
 
 @pytest.mark.parametrize("failing", [Status(401), Reply("no JSON")], ids=["401", "prose"])

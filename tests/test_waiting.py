@@ -25,6 +25,7 @@ from majordomo_cascade import (
     RetryPolicy,
     Target,
 )
+from majordomo_cascade.failover import SystemClock
 from majordomo_cascade.testing import Hang, ManualClock, Reply, Status, rehearse
 
 THREE = LLMCascade(WIRES)
@@ -112,6 +113,7 @@ async def test_a_hung_provider_costs_its_timeout_and_one_request() -> None:
     assert isinstance(timed_out.error, ProviderTimeoutError)
     assert isinstance(timed_out.error, TimeoutError)
     assert str(timed_out.error) == "openai/gpt-4.1: no answer within its timeout of 0.7 s"
+    assert (timed_out.error.provider, timed_out.error.model) == WIRES[0]
     assert timed_out.seconds == 0.7
 
 
@@ -204,6 +206,21 @@ async def test_nobody_is_asked_once_the_deadline_has_passed() -> None:
             await rehearsal.cascade.get_response("Hello", deadline=4)
     assert [len(provider.requests) for provider in rehearsal.providers] == [1, 0, 0]
     assert len(caught.value.attempts) == 1
+    expected = "the deadline of 4 s is spent; anthropic/claude-sonnet-4-5 would have been next"
+    assert (str(caught.value), caught.value.provider, caught.value.model) == (expected, *WIRES[1])
+
+
+async def test_the_machines_own_clock_sleeps_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, asked = asyncio.get_running_loop(), []
+    call_later = loop.call_later
+
+    def at_once(delay: float, *rest: Any) -> asyncio.TimerHandle:
+        asked.append(delay)
+        return call_later(0, *rest)
+
+    monkeypatch.setattr(loop, "call_later", at_once)
+    await SystemClock().sleep(5)
+    assert asked == [5]
 
 
 async def test_cancellation_passes_straight_through(serve: Serve) -> None:

@@ -1,0 +1,144 @@
+"""What an error says of what went wrong, to the letter: the vendor's words, or ours where there are none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import litellm
+import openai
+import pytest
+
+from majordomo_cascade import (
+    AuthenticationError,
+    ContentPolicyError,
+    InvalidRequestError,
+    InvalidResponseError,
+    MajordomoError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    UnsupportedRequestError,
+)
+from majordomo_cascade.classify import classify
+
+
+def made_of(*causes: BaseException) -> Exception:
+    """LiteLLM's error for what was raised below it."""
+    error: Exception = litellm.APIConnectionError("what LiteLLM makes of it", "openai", "gpt-4.1")
+    link: BaseException = error
+    for cause in causes:
+        link.__cause__ = cause
+        link = cause
+    return error
+
+
+def answered(status: int, body: Any) -> Exception:
+    """LiteLLM's error for an HTTP answer."""
+    request = httpx.Request("POST", "http://host/v1")
+    text = body if isinstance(body, str) else json.dumps(body)
+    response = httpx.Response(status, request=request, text=text)
+    return made_of(httpx.HTTPStatusError("status", request=request, response=response))
+
+
+def told(error: Exception, **known: Any) -> tuple[type[Exception], str]:
+    ours = classify(error, "openai", "gpt-4.1", key="set OPENAI_API_KEY", **known)
+    assert isinstance(ours, MajordomoError)
+    assert ours.__cause__ is error
+    return type(ours), str(ours).removeprefix("openai/gpt-4.1: ")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"message": "no", "code": "c", "type": "t"}}, "HTTP 418 c: no"),
+        ({"error": {"message": "no", "type": "t"}}, "HTTP 418 t: no"),
+        ({"error": {"message": "no", "status": "S"}}, "HTTP 418 S: no"),
+        ({"error": {"message": "no", "code": 7}}, "HTTP 418: no"),
+        ({"error": {"code": "c"}}, "HTTP 418 c"),
+        ([{"error": {"message": "no", "code": "c"}}, {}], "HTTP 418 c: no"),
+        ({"error": "no"}, "HTTP 418: no"),
+        ({"message": "no", "type": "t"}, "HTTP 418 t: no"),
+        ({"detail": "no"}, "HTTP 418: no"),
+        ({"detail": ["no"]}, "HTTP 418"),
+        ({}, "HTTP 418"),
+        ([], "HTTP 418"),
+        ("<html>no</html>", "HTTP 418"),
+    ],
+)
+def test_the_vendors_words(body: Any, words: str) -> None:
+    assert told(answered(418, body)) == (ProviderError, words)
+
+
+def test_a_vendors_code_may_be_spelt_in_capitals() -> None:
+    assert told(answered(400, {"error": {"code": "CONTENT_FILTER"}}))[0] is ContentPolicyError
+
+
+class OpenAIError(Exception):
+    """LiteLLM has one of this name, too."""
+
+    __module__ = "litellm.llms.openai.common_utils"
+    status_code = 503
+
+
+READING = "the answer can't be read; LiteLLM's account of it is in __cause__"
+TRANSLATING = "LiteLLM can't put the request in this provider's terms; why is in __cause__"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "words"),
+    [
+        (made_of(httpx.ReadTimeout("x")), ProviderTimeoutError, "no answer in time"),
+        (made_of(httpx.ConnectError("x")), ProviderConnectionError, "no HTTP answer (ConnectError)"),
+        (
+            made_of(RuntimeError("Cannot send a request, as the client has been closed.")),
+            ProviderConnectionError,
+            "no HTTP answer (RuntimeError)",
+        ),
+        (made_of(OpenAIError()), InvalidResponseError, READING),
+        (OpenAIError(), ProviderUnavailableError, "LiteLLM raised OpenAIError"),
+        (made_of(Exception("x")), InvalidRequestError, TRANSLATING),
+        (
+            made_of(type("ImageFetchError", (Exception,), {})(), httpx.ConnectError("x")),
+            UnsupportedRequestError,
+            "LiteLLM can't fetch the image for this provider, which takes no links",
+        ),
+        (made_of(openai.OpenAIError("no credentials")), AuthenticationError, "no API key: set OPENAI_API_KEY"),
+        (made_of(ValueError("Missing Gemini API key")), AuthenticationError, "no API key: set OPENAI_API_KEY"),
+        (made_of(ValueError("missing some credentials")), AuthenticationError, "no API key: set OPENAI_API_KEY"),
+        (
+            litellm.AuthenticationError("who are you?", "openai", "gpt-4.1"),
+            AuthenticationError,
+            "LiteLLM raised AuthenticationError",
+        ),
+        (litellm.Timeout("x", "gpt-4.1", "openai"), ProviderTimeoutError, "LiteLLM raised Timeout"),
+        (litellm.RateLimitError("x", "openai", "gpt-4.1"), None, "LiteLLM raised RateLimitError"),
+    ],
+)
+def test_our_words_where_no_http_answer_tells(error: Exception, expected: type[Exception] | None, words: str) -> None:
+    kind, said = told(error)
+    assert said == words
+    assert expected in (None, kind)
+
+
+def test_of_a_mock_it_is_said_what_it_raised() -> None:
+    error = made_of(httpx.ReadTimeout("x"))
+    assert told(error, mocked=True) == (ProviderConnectionError, "LiteLLM raised APIConnectionError")
+
+
+def test_a_status_that_is_no_number_is_none() -> None:
+    error = OpenAIError()
+    error.status_code = "429"  # type: ignore[assignment] # pyright: ignore[reportAttributeAccessIssue]
+    assert told(error)[0] is ProviderError
+
+
+def test_a_missing_package_is_named_with_what_to_do() -> None:
+    missing = classify(made_of(ModuleNotFoundError("No module named 'mcp'", name="mcp")), "openai", "gpt-4.1")
+    assert isinstance(missing, ModuleNotFoundError)
+    assert missing.name == "mcp"
+    assert str(missing) == (
+        "LiteLLM needs the package 'mcp' for this call: install it, or the extra of LiteLLM that brings it "
+        "(for tools=…: pip install 'litellm[mcp]')"
+    )
