@@ -43,6 +43,7 @@ from .errors import (
     RequestError,
     UnsupportedRequestError,
 )
+from .scrubbing import LONGEST_TEXT, scrub, wanted
 
 Verdict = type[ProviderError] | type[RequestError]
 
@@ -90,6 +91,8 @@ class Answer:
     """The vendor's own words."""
     codes: tuple[str, ...] = ()
     """The vendor's codes: OpenAI's ``code`` and ``type``, Anthropic's ``type``, Gemini's ``status`` and ``reason``."""
+    request_id: str | None = None
+    """The vendor's id of the request."""
     body: Any = field(default=None, repr=False)
     in_stream: bool = False
     """Whether it is an error event in a stream; ``status`` is what it stands for."""
@@ -101,17 +104,13 @@ class Answer:
             with contextlib.suppress(KeyError, ValueError):
                 if math.isfinite(seconds := float(self.headers[name]) * unit):
                     return max(0.0, seconds)
-        with contextlib.suppress(KeyError, ValueError):
+        with contextlib.suppress(KeyError, ValueError, OverflowError):
             return max(0.0, parsedate_to_datetime(self.headers["retry-after"]).timestamp() - time.time())
         for detail in _details(self.body):
-            if match := re.fullmatch(r"(\d+(?:\.\d+)?)s", str(detail.get("retryDelay"))):
+            delay = detail.get("retryDelay")
+            if isinstance(delay, str) and (match := re.fullmatch(r"(\d{1,9}(\.\d{1,9})?)s", delay)):
                 return float(match[1])
         return None
-
-    @property
-    def request_id(self) -> str | None:
-        """The vendor's id of the request."""
-        return self.headers.get("x-request-id") or self.headers.get("request-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +219,10 @@ FAILED_FORMAT = "json_validate_failed"
 #: Where an error's body repeats the request or the answer.
 ECHOES = ("ctx", "failed_generation", "input")
 
-#: Shorter than this, a string is too common to be told from the vendor's own words.
-SHORTEST_SECRET = 8
-#: Characters of a vendor's text that are read, and that are quoted.
-LONGEST_TEXT, LONGEST_QUOTE, LONGEST_CODE = 4000, 300, 60
+#: Characters of a vendor's text, code, and id of a request that are quoted.
+LONGEST_QUOTE, LONGEST_CODE, LONGEST_ID = 300, 60, 100
+#: Google's error details that are read.
+MOST_DETAILS = 20
 
 
 def classify(
@@ -245,7 +244,7 @@ def classify(
     Python puts at the end of the chain, and which has nothing to do with it. ``is_reading`` says that a stream had
     begun; ``reported`` is the error event in it.
     """
-    links = list(chain(error, outside))
+    links, secrets = list(chain(error, outside)), wanted(secrets)
     answer = _reported(reported, links, secrets) if is_reading else None
     answer = answer or next((found for link in links if (found := _answer(link, secrets))), None)
     verdict = _by_answer(answer) if answer else _by_chain(error, links, mocked=mocked, is_reading=is_reading)
@@ -410,7 +409,7 @@ def _lacks_key(error: BaseException) -> bool:
     """Whether the exception says that there is no key: openai's bare OpenAIError, or a ValueError of LiteLLM's."""
     if type(error).__name__ == "OpenAIError" and _home(error) == "openai":
         return True
-    return bool(re.search(r"missing .*(api[ _]key|credentials)", str(error), re.IGNORECASE))
+    return bool(re.search(r"missing .{,100}(api[ _]key|credentials)", str(error)[:LONGEST_TEXT], re.IGNORECASE))
 
 
 def _was_reading(error: BaseException) -> bool:
@@ -462,11 +461,14 @@ def _parse(body: Any, status: int, headers: Mapping[str, str], secrets: Iterable
     message = inner.get("message") or inner.get("detail") or ""
     codes = [inner.get("code"), inner.get("type"), inner.get("status"), *(d.get("reason") for d in _details(outer))]
     code = inner.get("code")
+    own = code if isinstance(code, int) and 400 <= code <= 599 else 0
+    request_id = headers.get("x-request-id") or headers.get("request-id") or ""
     return Answer(
-        status=status if status or not isinstance(code, int) else code,
+        status=status or own,
         headers=headers,
         message=scrub(message, secrets) if isinstance(message, str) else "",
         codes=tuple(scrub(code, secrets) for code in codes if isinstance(code, str)),
+        request_id=scrub(request_id, secrets)[:LONGEST_ID] or None,
         body=outer,
     )
 
@@ -475,7 +477,8 @@ def _details(body: Any) -> Iterator[dict[str, Any]]:
     """Google's error details (https://google.aip.dev/193)."""
     error = body.get("error") if isinstance(body, dict) else None
     details = error.get("details") if isinstance(error, dict) else None
-    return (detail for detail in details if isinstance(detail, dict)) if isinstance(details, list) else iter(())
+    details = details[:MOST_DETAILS] if isinstance(details, list) else []
+    return (detail for detail in details if isinstance(detail, dict))
 
 
 def _said(answer: Answer) -> str:
@@ -499,11 +502,3 @@ def _explain(verdict: Verdict, error: Exception, links: list[BaseException], *, 
     }
     alone = mocked or len(links) == 1
     return f"LiteLLM raised {type(error).__name__}" if alone or verdict not in known else known[verdict]
-
-
-def scrub(text: str, secrets: Iterable[str]) -> str:
-    """A vendor's text on one line, the secrets in it blotted out."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, "[…]")
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:LONGEST_TEXT]).split())

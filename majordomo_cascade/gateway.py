@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import difflib
 import importlib
-import json
 import os
 import re
 import sys
@@ -20,9 +19,10 @@ from functools import partial
 from pathlib import Path
 from types import CodeType, MappingProxyType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from .chunks import Chunks, LastWords, NotWholeError
-from .classify import LONGEST_TEXT, chain, classify, scrub
+from .classify import chain, classify
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -32,6 +32,7 @@ from .errors import (
 )
 from .request import Message, fresh
 from .responses import Usage
+from .scrubbing import in_any_spelling, in_json, scrub, wanted
 from .structured import Abilities, Ladder, Rung, Shape
 from .target import Target, key_problem
 
@@ -93,7 +94,10 @@ LONGEST_EXCERPT = 200
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
-_SECRET = re.compile("key|token|secret|password|auth", re.IGNORECASE)
+_SECRET = re.compile("key|token|secret|password|auth|credential", re.IGNORECASE)
+
+#: What a finish reason looks like; of the longest that vendors have, 28 letters. Anything else may be anything.
+_WORD = re.compile(r"\w{1,32}")
 
 #: Handed to LiteLLM for "no limit", where its own default would be 600 s. Seconds.
 NO_LIMIT = 86_400.0
@@ -178,13 +182,13 @@ class Completion:
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the model stopped, as LiteLLM reports it; None where there is no choice at all."""
+        """Why the model stopped, as LiteLLM reports it; None where there is no choice, or what is no single word."""
         choices: Any = getattr(self.raw, "choices", None)
         reason = getattr(choices[0], "finish_reason", None) if choices else None
         if reason == "stop" and self.usage.output_tokens in self.cuts:
             is_by_tool = getattr(choices[0].message, "provider_specific_fields", None) is None  # texts have some
             return "length" if is_by_tool else reason
-        return reason if isinstance(reason, str) else None
+        return reason if isinstance(reason, str) and _WORD.fullmatch(reason) else None
 
     @property
     def has_tool_calls(self) -> bool:
@@ -398,7 +402,7 @@ class Endpoint:
             self.provider,
             self.model,
             mocked=_is_mocked(sent),
-            secrets=set(_secrets(sent, chain(error, outside))),
+            secrets=self._secrets(sent, chain(error, outside)),
             key=self._key_hint,
             outside=outside,
             is_reading=is_reading,
@@ -407,11 +411,17 @@ class Endpoint:
 
     def excerpt(self, text: str, messages: list[Message], params: Mapping[str, Any]) -> str:
         """The beginning of an answer, on one line, without the keys and prompts that it echoes."""
-        secrets = [secret for secret in _secrets({**self._base, **params, "messages": messages}, ()) if secret]
-        spelt = {json.dumps(secret, ensure_ascii=is_ascii)[1:-1] for secret in secrets for is_ascii in (False, True)}
-        longest = max(map(len, spelt), default=0)
-        shown = scrub(text[: LONGEST_TEXT + longest], {*secrets, *spelt})
+        shown = scrub(text, wanted(self._secrets({**self._base, **params, "messages": messages}, ())))
         return shown if len(shown) <= LONGEST_EXCERPT else f"{shown[:LONGEST_EXCERPT]}…"
+
+    def _secrets(self, sent: Mapping[str, Any], links: Iterable[BaseException]) -> Iterator[str]:
+        """What a vendor's text must not bring into ours: the prompt, and keys, wherever they came from."""
+        shared = {f"litellm.{name}": getattr(self._litellm, name, None) for name in ("api_key", f"{self.provider}_key")}
+        for key in _keys({**shared, **sent}, links):
+            yield from in_any_spelling(key)
+        for text in _texts(sent["messages"]):
+            for part in (text, *text.splitlines()):  # a system prompt may have got an instruction behind it
+                yield from in_json(part)
 
     def _cuts(self, sent: Mapping[str, Any]) -> tuple[int, ...]:
         """The lengths at which an answer of Claude's in JSON may be cut.
@@ -526,18 +536,19 @@ def _count(counts: Any, name: str) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _secrets(sent: Mapping[str, Any], links: Iterable[BaseException]) -> Iterator[str]:
-    """What a vendor's error text must not bring into ours: keys, wherever they came from, and the prompt."""
+def _keys(sent: Mapping[str, Any], links: Iterable[BaseException]) -> Iterator[str]:
+    """The keys that may be in a request: its own, those in its headers and address, and those in the environment."""
     for name, value in (*sent.items(), *os.environ.items()):
         if isinstance(value, str) and _SECRET.search(name):
             yield value
     requests = (getattr(link, "request", None) for link in links if type(link).__name__ == "HTTPStatusError")
-    for headers in (sent.get("extra_headers"), *(getattr(request, "headers", None) for request in requests)):
+    sent_headers = (sent.get("extra_headers"), sent.get("headers"))
+    for headers in (*sent_headers, *(getattr(request, "headers", None) for request in requests)):
         for name, value in (headers or {}).items():
             if _SECRET.search(name):
                 yield from (value, value.rpartition(" ")[2])
-    for text in _texts(sent["messages"]):
-        yield from (text, *text.splitlines())  # a system prompt may have got an instruction behind it
+    with contextlib.suppress(ValueError):  # no address
+        yield unquote(urlsplit(str(sent.get("api_base") or "")).password or "")
 
 
 def _texts(value: Any) -> Iterator[str]:

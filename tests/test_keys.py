@@ -25,8 +25,8 @@ from majordomo_cascade import (
     RetryPolicy,
     Target,
 )
-from majordomo_cascade.classify import scrub
 from majordomo_cascade.gateway import KEY_NAMES
+from majordomo_cascade.scrubbing import scrub
 from majordomo_cascade.testing import Reply, Status
 
 ONCE = RetryPolicy(attempts=1)

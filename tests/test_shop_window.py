@@ -33,9 +33,9 @@ TEST_EXAMPLE = ROOT / "examples" / "unit_test_with_mocks.py"
 
 #: Who may import whom: each room only those named before it.
 ROOMS = (
-    "errors", "settings", "responses", "target", "retry", "request", "parsing", "schemas", "wire", "fitting",
-    "structured", "classify", "health", "tap", "chunks", "gateway", "failover", "asking", "streaming", "cascade",
-    "__init__", "testing",
+    "errors", "settings", "responses", "target", "retry", "request", "scrubbing", "parsing", "schemas", "wire",
+    "fitting", "structured", "classify", "health", "tap", "chunks", "gateway", "failover", "asking", "streaming",
+    "cascade", "__init__", "testing",
 )  # fmt: skip
 
 
