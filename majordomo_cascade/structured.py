@@ -22,6 +22,7 @@ from .fitting import DECIMAL, fit, has_decimals, unmarked
 from .parsing import Found, dump_exactly, find_json, load_exactly, load_for_check
 from .request import Message
 from .schemas import Schema, check_references, property_names
+from .scrubbing import scrub
 from .wire import (
     WRAPPER,
     EndlessError,
@@ -52,8 +53,8 @@ MOST_STRIKES = 2
 
 #: Problems that an error's message names, that a model is told of, and that are looked for by a JSON Schema.
 MOST_NAMED, MOST_TOLD, MOST_KEPT = 3, 20, 100
-#: Characters of a path, and of what was expected there.
-LONGEST_PATH, LONGEST_EXPECTED = 80, 100
+#: Characters of a path, of what a JSON Schema expects there, and of a problem in pydantic's words.
+LONGEST_PATH, LONGEST_EXPECTED, LONGEST_PROBLEM = 80, 100, 300
 
 #: The problems whose words are pydantic's own; others may quote the answer.
 TOLD_TYPES = {*get_args(ErrorType)} - {"assertion_error", "union_tag_invalid", "value_error"}
@@ -331,11 +332,16 @@ def correct(messages: list[Message], error: ResponseParsingError) -> list[Messag
         problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors[:MOST_TOLD]]
         if len(error.errors) > MOST_TOLD:
             problems.append(f"and {len(error.errors) - MOST_TOLD} more")
-    answer = error.raw_content.strip()
+    answer = _sendable(error.raw_content.strip())
     answered = [{"role": "assistant", "content": answer}] if answer else []  # some vendors refuse an empty turn
     told = "\n".join(f"- {problem}" for problem in problems)
     wish = f"Your answer can't be used:\n{told}\nAnswer again: all of it, corrected, as JSON only, no other text."
-    return [*messages, *answered, {"role": "user", "content": wish}]
+    return [*messages, *answered, {"role": "user", "content": _sendable(wish)}]
+
+
+def _sendable(text: str) -> str:
+    """A text without the lone surrogates that JSON can bring in, and that no request can hold."""
+    return text.encode(errors="replace").decode()
 
 
 class _SchemaGenerator(GenerateJsonSchema):
@@ -377,7 +383,7 @@ def _type_form(response_model: Any) -> SchemaForm[Any]:
             f"{_path(each['loc'], text, names)}: {each['msg' if each['type'] in TOLD_TYPES else 'type']}"
             for each in problems[:MOST_NAMED]
         ]
-        raise Unfit(problems, shown)
+        raise Unfit(problems, [scrub(problem, ())[:LONGEST_PROBLEM] for problem in shown])  # a UUID's quotes a letter
 
     return SchemaForm(label, schema, validate)
 
@@ -468,9 +474,11 @@ def _found(text: str, provider: str, model: str) -> Found:
 
 def _path(location: Sequence[Any], text: str, names: AbstractSet[str]) -> str:
     """Where in the answer: by indices and the schema's own words; keys that the model chose are not shown."""
-    value: Any = json.loads(text)
+    value = _opened(text)
     steps = []
     for step in location:
+        if isinstance(value, str):  # pydantic's Json: an answer within the answer
+            value = _opened(value)
         is_inside = isinstance(value, dict) and step in value
         steps.append(
             "[key]" if is_inside and step not in names else str(step)
@@ -479,6 +487,14 @@ def _path(location: Sequence[Any], text: str, names: AbstractSet[str]) -> str:
             value = value[step]
     path = ".".join(steps) or "the answer"
     return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"
+
+
+def _opened(text: str) -> Any:
+    """The value of a JSON text; of any other, the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _not_json(problem: str, text: str, provider: str, model: str) -> ResponseParsingError:
