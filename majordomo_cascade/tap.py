@@ -49,6 +49,7 @@ class Tap:
         """The vendor's error event, if one came."""
         self.reasons: dict[int, str] = {}
         """The vendor's finish reason of each choice by its index, "" so far."""
+        self._unfinished: set[int] = set()
         self._source = source
         frame = getattr(source, "ag_frame", None)  # httpx's Response.aiter_lines() has the only hold of its response
         self._response = frame.f_locals.get("self", source) if frame else source
@@ -63,7 +64,7 @@ class Tap:
     @property
     def is_finished(self) -> bool:
         """Whether the vendor gave a finish reason, for every choice that was begun."""
-        return self.can_tell and all(self.reasons.values())
+        return self.can_tell and not self._unfinished
 
     def __aiter__(self) -> Self:
         return self
@@ -135,17 +136,23 @@ class Tap:
                 self.problem = f"the provider broke it off ({reason})"
             if reason and reason != "null":
                 self.reasons[index] = str(reason)
-            self.reasons.setdefault(index, "")
+                self._unfinished.discard(index)
+            elif index not in self.reasons:
+                self.reasons[index] = ""
+                self._unfinished.add(index)
 
 
 async def _lines(response: Any) -> AsyncIterator[str]:
     """The lines of an answer. httpx's own end at U+2028 and its like as well, in the middle of a text."""
-    rest = ""
+    parts: list[str] = []  # of a line that has not ended: joined once, however small they are
     async for text in response.aiter_text():
-        *whole, rest = (rest + text).replace("\r\n", "\n").split("\n")
-        for line in whole:
-            yield line
-    if rest:
+        parts.append(text)
+        if "\n" in text:
+            *whole, rest = "".join(parts).replace("\r\n", "\n").split("\n")
+            parts = [rest]
+            for line in whole:
+                yield line
+    if rest := "".join(parts):
         yield rest
 
 
