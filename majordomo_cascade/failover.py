@@ -205,7 +205,8 @@ class Call(Generic[T]):
         """Let the error tell the whole story in an ordinary traceback (PEP 678)."""
         error.attempts = self.attempts
         for attempt in error.attempts:
-            reason = str(attempt.error or "").removeprefix(f"{attempt.provider}/{attempt.model}: ")
+            own = attempt.error if isinstance(attempt.error, MajordomoError) else ""  # others may quote anything
+            reason = str(own).removeprefix(f"{attempt.provider}/{attempt.model}: ")
             error.add_note(f"{attempt}: {reason}" if reason else str(attempt))
 
     def _ends_with(self, error: MajordomoError) -> bool:
