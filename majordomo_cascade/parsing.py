@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 _OPENER = re.compile(r"[\[{]")
 _CLOSER = {"[": "]", "{": "}"}
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
-_FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*)\n?[ \t]*```", re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n(.*)```", re.DOTALL)
 
 
 class Found(NamedTuple):

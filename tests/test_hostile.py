@@ -358,7 +358,7 @@ async def test_an_event_with_a_wrong_value_in_any_place_is_passed_over_or_breaks
 
 
 def test_no_depth_of_nesting_is_too_much() -> None:
-    """An answer is read more than once, at different depths of the stack: none may be too deep for one of them alone."""
+    """An answer is read more than once, at different depths of the stack: none may be too deep for one of them."""
     forms: list[Any] = [JSONForm(), schema_form({"type": ["object", "array"]}), type_form(list[Any]), type_form(Item)]
     forms += [type_form(dict[str, Any]), schema_form({"type": "array", "uniqueItems": True})]
     for depth in range(sys.getrecursionlimit() - 250, sys.getrecursionlimit() + 10):
@@ -577,3 +577,8 @@ def test_a_line_is_put_together_once_however_small_its_pieces_are() -> None:
     """Two megabytes in 200,000 pieces: copied at each of them, that would be 200 gigabytes."""
     line = f'data: {{"choices": [{{"index": 0, "delta": {{"content": "{"A" * 2_000_000}"}}}}]}}'
     assert drain([*(line[at : at + 10] for at in range(0, len(line), 10)), "\r", "\n", "\r\n"]) == [line]
+
+
+def test_a_fence_that_never_closes_is_read_once() -> None:
+    """Looking for its end again from each of a million spaces would not end today."""
+    assert find_json("```json\n" + " " * 1_000_000 + "x") is None
