@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+UV := uv==0.13.9
+PIP_AUDIT := pip-audit==2.10.1
 
 # LiteLLM fetches its price list from the network when it is imported, unless it is told not to.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
@@ -9,7 +11,7 @@ export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
 BENCH := .venv-bench
 
-.PHONY: demo test soak bench canary mutants lint build clean
+.PHONY: demo test soak bench canary mutants lint lock audit build clean
 
 demo: $(VENV)/runtime ## run the failover demo on an embedded loopback provider, without keys or network
 	@$(BIN)/python examples/failover.py
@@ -37,6 +39,17 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+lock: | $(BIN)/python ## the newest versions allowed of all that the tests need, with their hashes, in requirements-dev.lock
+	@$(BIN)/python -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--upgrade --quiet --custom-compile-command 'make lock' --output-file requirements-dev.lock
+
+audit: | $(BIN)/python ## whether anything in requirements-dev.lock is known to be vulnerable, where that can be learned
+	@$(BIN)/python -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_AUDIT)
+	@$(VENV)-audit/bin/python tests/audit.py
+
 build: $(VENV)/dev ## the wheel and the source archive, in dist/
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -52,8 +65,9 @@ $(VENV)/runtime: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+$(VENV)/dev: pyproject.toml requirements-dev.lock | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@ $(VENV)/runtime
 
 # An environment of its own: the alternatives bring a hundred packages. Older pips can't resolve them.
