@@ -111,8 +111,8 @@ class Chunks:
     def _check_whole(self) -> None:
         """Tell a whole answer from one that only ended: LiteLLM says "stop" in either case."""
         tap = self._taps[0] if self._taps else None
-        if tap is not None and tap.problem:
-            raise NotWholeError(tap.problem)
+        if tap is not None and (tap.problem or tap.error):  # some versions of LiteLLM pass over an error
+            raise NotWholeError(tap.problem or "it reported an error")
         if tap is not None and tap.can_tell:
             is_finished = tap.is_finished
         else:

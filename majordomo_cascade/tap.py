@@ -122,8 +122,10 @@ class Tap:
         event = event[0] if isinstance(event, list) and event else event
         if isinstance(event, dict):
             if event.get("error") or event.get("object") == "error":
+                if self.is_finished:
+                    return False
                 self.error = event
-                return not self.is_finished
+                return True
             if (event.get("promptFeedback") or {}).get("blockReason"):  # Gemini's refusal
                 self.error = {"error": {"code": 400, "status": "content_filter", "message": "the prompt was blocked"}}
         self._look(event)
