@@ -17,7 +17,7 @@ demo: $(VENV)/runtime ## run the failover demo on an embedded loopback provider,
 	@$(BIN)/python examples/failover.py
 
 test: lint ## ruff, mypy, pyright, and pytest with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term
 
 soak: $(VENV)/dev ## 1,000 calls at once, again and again for 60 s (make soak SECONDS=600), to see what is lost or left over
 	@SECONDS=$(or $(SECONDS),60) $(BIN)/python tests/soak.py

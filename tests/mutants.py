@@ -42,6 +42,7 @@ ROOMS = {
     "wire": "schemas answers",
     "fitting": "schemas structured",
     "structured": "structured answers",
+    "scrubbing": "keys words hostile",
     "classify": "words classification verdicts keys structured",
     "health": "health hedging",
     "tap": "streams",
