@@ -223,7 +223,10 @@ COLUMNS = (
 
 
 def _block(results: Results) -> Iterable[str]:
-    yield from textwrap.wrap(" ".join(_words(results)), 118)
+    for point in _points(results):
+        yield from textwrap.wrap(point, 118, initial_indent="* ", subsequent_indent="  ")
+    yield ""
+    yield from textwrap.wrap(_source(results), 118)
     yield ""
     yield f"| {' | '.join(COLUMNS)} |"
     yield "|---" + "|--:" * (len(COLUMNS) - 1) + "|"
@@ -240,9 +243,9 @@ def _block(results: Results) -> Iterable[str]:
         yield f"| {label} | {' | '.join(cells)} |"
 
 
-def _words(results: Results) -> Iterable[str]:
-    """The same in words that stay true whatever the figures are."""
-    own, healthy, machine = results["own"], results["healthy"], results["machine"]
+def _points(results: Results) -> Iterable[str]:
+    """What the figures say, in words that stay true whatever they are."""
+    own, healthy = results["own"], results["healthy"]
     equal, default, hung = results["outage_equal"], results["outage_default"], results["hung_default"]
 
     def ms(found: dict[str, Any], name: str, what: str = "time") -> str:
@@ -250,30 +253,32 @@ def _words(results: Results) -> Iterable[str]:
 
     ratio = next(goal["figure"] for goal in results["goals"] if "first provider" in goal["what"])
     yield (
-        f"Of a healthy call, {median(own['cascade'])} µs are this package's own, with attempts, message checks, "
-        f"timeouts, cost and logging on, measured without a socket (LiteLLM's Router: {median(own['router'])}, "
-        f"pydantic-ai: {median(own['pydantic_ai'])}, LangChain: {median(own['langchain'])})."
+        f"**A healthy call**: {median(own['cascade'])} µs are this package's own, with attempts, message checks, "
+        f"timeouts, cost and logging on, measured without a socket (LiteLLM's Router {median(own['router'])}, "
+        f"pydantic-ai {median(own['pydantic_ai'])}, LangChain {median(own['langchain'])})."
     )
     yield (
-        f"While the first provider answers 503, the first call takes {ms(default, 'cascade', 'first')} with the three "
-        f"attempts and the waits that are the default; the hundredth takes {ms(default, 'cascade', 'deep')}, and "
-        f"without retries {ratio:.2f} times a healthy bare call, for the breaker has put that provider last (one call "
-        f"in 10 to 30 s asks it again, once). The Router can do so, too ({ms(equal, 'router', 'deep')}, once "
-        f"`allowed_fails` is set; by default {ms(default, 'router', 'deep')})."
+        f"**An outage** (the first provider answers 503): the first call takes {ms(default, 'cascade', 'first')} with "
+        f"the default three attempts and their waits. Then the breaker asks that provider last: the hundredth call "
+        f"takes {ms(default, 'cascade', 'deep')}, and without retries {ratio:.2f} times a healthy bare call. LiteLLM's "
+        f"Router does so where `allowed_fails` is set ({ms(equal, 'router', 'deep')}), but not by default "
+        f"({ms(default, 'router', 'deep')})."
     )
-    yield f"A hung primary costs one timeout of 0.5 s: {ms(hung, 'cascade', 'first')}."
+    yield f"**A hung provider** costs one timeout, here of 0.5 s: {ms(hung, 'cascade', 'first')}."
     yield (
-        f"LiteLLM itself has its price: {ms(healthy, 'litellm')} a call, where OpenAI's own client takes "
-        f"{ms(healthy, 'openai')}, and more for a call that fails. Without it, a healthy call takes "
-        f"{ms(healthy, 'pydantic_ai')} with pydantic-ai and {ms(healthy, 'langchain')} with LangChain "
-        f"({ms(healthy, 'cascade')} here), and the first call of an outage, without retries, "
-        f"{ms(equal, 'pydantic_ai', 'first')} and {ms(equal, 'langchain', 'first')} "
-        f"({ms(equal, 'cascade', 'first')} here)."
+        f"**LiteLLM has its price**: {ms(healthy, 'litellm')} a call, where OpenAI's own client takes "
+        f"{ms(healthy, 'openai')}, and about 10 ms of CPU for a call that fails. Who goes without it is quicker at a "
+        f"healthy call ({ms(healthy, 'pydantic_ai')} with pydantic-ai, {ms(healthy, 'cascade')} here) and at the first "
+        f"of an outage without retries ({ms(equal, 'pydantic_ai', 'first')}, {ms(equal, 'cascade', 'first')} here)."
     )
-    yield (
+
+
+def _source(results: Results) -> str:
+    machine = results["machine"]
+    return (
         f"Medians in ms, with each one's defaults / without retries, on {machine['cores']} cores of {machine['cpu']}, "
-        f"{machine['python']}, {results['date']}; all of it, with the spread and what each was told, is in "
-        "`tests/benchmarks/results.json` and in what `make bench` prints."
+        f"{machine['python']}, {results['date']}. With the spread, and what each was told, they are in "
+        "`tests/benchmarks/results.json`; `make bench` measures them anew."
     )
 
 
