@@ -197,9 +197,10 @@ async def test_a_wait_that_would_leave_no_time_is_not_begun() -> None:
     assert rehearsal.clock.slept == []
 
 
-async def test_nobody_is_asked_once_the_deadline_has_passed() -> None:
+@pytest.mark.parametrize("spent", [4, 5])
+async def test_nobody_is_asked_once_the_deadline_has_passed(spent: float) -> None:
     clock: list[ManualClock] = []
-    slow_metrics = LLMCascade(WIRES, on_attempt=lambda _: clock[0].advance(5))
+    slow_metrics = LLMCascade(WIRES, on_attempt=lambda _: clock[0].advance(spent))
     with rehearse(slow_metrics, Status(401)) as rehearsal:
         clock.append(rehearsal.clock)
         with pytest.raises(DeadlineExceededError) as caught:
