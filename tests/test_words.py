@@ -20,6 +20,7 @@ from majordomo_cascade import (
     ProviderError,
     ProviderTimeoutError,
     ProviderUnavailableError,
+    RateLimitError,
     UnsupportedRequestError,
 )
 from majordomo_cascade.classify import classify
@@ -142,3 +143,46 @@ def test_a_missing_package_is_named_with_what_to_do() -> None:
         "LiteLLM needs the package 'mcp' for this call: install it, or the extra of LiteLLM that brings it "
         "(for tools=…: pip install 'litellm[mcp]')"
     )
+
+
+def told_of_a_stream(event: Any, *causes: BaseException) -> tuple[type[Exception], str]:
+    return told(made_of(*causes), is_reading=True, reported=event, secrets=["sk-1234567890"])
+
+
+@pytest.mark.parametrize(
+    ("event", "expected", "words"),
+    [
+        (
+            {"error": {"type": "overloaded_error", "message": "busy"}},
+            ProviderUnavailableError,
+            "overloaded_error: busy",
+        ),
+        ({"error": {"code": "rate_limit_exceeded"}}, RateLimitError, "rate_limit_exceeded"),
+        ({"error": {"code": "new", "type": "authentication_error"}}, AuthenticationError, "new"),
+        ({"error": {"code": 429, "status": "S", "message": "slow"}}, RateLimitError, "S: slow"),
+        ({"error": {"code": 7, "message": "down"}}, ProviderUnavailableError, ": down"),
+        ({"error": {"type": "new", "message": "not sk-1234567890"}}, ProviderUnavailableError, "new: not […]"),
+    ],
+)
+def test_an_error_event_is_told_as_the_http_error_that_it_stands_for(
+    event: Any, expected: type[Exception], words: str
+) -> None:
+    assert told_of_a_stream(event) == (expected, f"the stream reported {words}".replace(" :", ":"))
+
+
+def test_openais_client_hands_the_event_on_in_a_body() -> None:
+    request = httpx.Request("POST", "http://host/v1")
+    body = {"type": "overloaded_error", "message": "busy"}
+    expected = (ProviderUnavailableError, "the stream reported overloaded_error: busy")
+    assert told_of_a_stream(None, ValueError(), openai.APIError("x", request, body=body)) == expected
+
+
+def test_a_stream_that_only_broke_reported_nothing() -> None:
+    request = httpx.Request("POST", "http://host/v1")
+    for cause in (ValueError(), openai.APIError("x", request, body=None)):
+        assert told_of_a_stream(None, cause) == (InvalidResponseError, READING)
+
+
+def test_an_error_event_stands_for_a_server_error_where_nobody_knows_its_code() -> None:
+    ours: Any = classify(made_of(), "openai", "gpt-4.1", is_reading=True, reported={"error": {"type": "new"}})
+    assert ours.status_code == 500
