@@ -23,7 +23,7 @@ from majordomo_cascade import (
     RateLimitError,
     UnsupportedRequestError,
 )
-from majordomo_cascade.classify import classify
+from majordomo_cascade.classify import blame_of_format, classify
 
 
 def made_of(*causes: BaseException) -> Exception:
@@ -36,11 +36,11 @@ def made_of(*causes: BaseException) -> Exception:
     return error
 
 
-def answered(status: int, body: Any) -> Exception:
+def answered(status: int, body: Any, headers: dict[str, str] | None = None) -> Exception:
     """LiteLLM's error for an HTTP answer."""
     request = httpx.Request("POST", "http://host/v1")
     text = body if isinstance(body, str) else json.dumps(body)
-    response = httpx.Response(status, request=request, text=text)
+    response = httpx.Response(status, request=request, text=text, headers=headers)
     return made_of(httpx.HTTPStatusError("status", request=request, response=response))
 
 
@@ -186,3 +186,61 @@ def test_a_stream_that_only_broke_reported_nothing() -> None:
 def test_an_error_event_stands_for_a_server_error_where_nobody_knows_its_code() -> None:
     ours: Any = classify(made_of(), "openai", "gpt-4.1", is_reading=True, reported={"error": {"type": "new"}})
     assert ours.status_code == 500
+
+
+@pytest.mark.parametrize(("code", "status"), [(400, None), (401, 401), (599, 599), (399, 500), (600, 500), (True, 500)])
+def test_a_number_in_an_error_event_is_a_status_if_it_can_be_one(code: int, status: int | None) -> None:
+    event = {"error": {"code": code, "message": "no"}}
+    ours = classify(made_of(), "openai", "gpt-4.1", is_reading=True, reported=event)
+    assert getattr(ours, "status_code", None) == status
+
+
+def test_a_status_is_the_wires_or_that_of_an_error_that_stands_alone() -> None:
+    def status(error: Exception, **known: Any) -> Any:
+        ours: Any = classify(error, "openai", "gpt-4.1", **known)
+        assert ours.original_error is error
+        return ours.status_code
+
+    assert status(answered(503, {})) == 503
+    assert status(litellm.RateLimitError("x", "openai", "gpt-4.1")) == 429
+    assert status(made_of(httpx.ConnectError("x"))) is None  # LiteLLM made up its 500
+    assert status(made_of(httpx.ConnectError("x")), mocked=True) == 500
+
+
+def test_without_a_hint_about_the_key_there_is_none() -> None:
+    assert str(classify(made_of(openai.OpenAIError()), "openai", "gpt-4.1")) == "openai/gpt-4.1: no API key: "
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "request-id"])
+def test_the_vendors_own_id_of_a_request(name: str) -> None:
+    ours: Any = classify(answered(503, {}, {name: "req_1"}), "openai", "gpt-4.1")
+    assert ours.request_id == "req_1"
+    nameless: Any = classify(answered(503, {}), "openai", "gpt-4.1")
+    assert nameless.request_id is None
+
+
+def test_a_vendors_words_are_quoted_up_to_a_length() -> None:
+    for length, quoted in ((300, "x" * 300), (301, "x" * 300 + "…")):
+        assert told(answered(418, {"error": {"message": "x" * length}}))[1] == f"HTTP 418: {quoted}"
+
+
+class BudgetExceededError(Exception):
+    """Of the host's own."""
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "blamed"),
+    [
+        ("litellm.main", RuntimeError(), "refused"),
+        ("litellm.main", BudgetExceededError(), None),
+        ("application", RuntimeError(), None),
+        ("application", AttributeError("'ModelResponse' object has no attribute 'service_tier'"), None),
+    ],
+)
+def test_litellms_own_bug_on_the_way_is_no_word_of_the_provider(module: str, error: Exception, blamed: Any) -> None:
+    with pytest.raises(type(error)) as raised:
+        exec("raise error", {"__name__": module, "error": error})
+    frames = raised.value.__traceback__
+    assert frames is not None
+    last = raised.value.with_traceback(frames.tb_next)  # without this test's own
+    assert blame_of_format(last, has_tools=False, outside=None) == blamed
