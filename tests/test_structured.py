@@ -119,7 +119,8 @@ async def test_a_refused_schema_goes_one_rung_lower_at_once_and_for_the_cascades
         await rehearsal.cascade.get_structured_json_response(City, "Rome?")
         assert len(rehearsal.providers[0].requests) - before == 1
         assert "that matches this JSON Schema" in str(rehearsal.providers[0].requests[-1].json)
-    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    records = [record for record in caplog.records if record.name == "majordomo_cascade"]
+    (told,) = [record for record in records if record.levelno == logging.WARNING]
     assert told.getMessage() == (
         f"{provider}/{model} does not give JSON by json_schema; it is asked by json_mode from now on"
     )
