@@ -119,6 +119,9 @@ async def test_a_key_in_the_environment_is_enough(
         ({"litellm_credential_name": "shared"}, None, None),
         ({"api_base": "http://gateway"}, None, None),
         ({}, "MISTRAL_API_BASE", None),
+        ({}, "MISTRAL_BASE_URL", None),
+        ({}, "MISTRAL_CLIENT_ID", None),
+        ({}, "MISTRAL_AD_TOKEN", None),
         ({}, None, "api_key"),
         ({}, None, "secret_manager_client"),
         ({}, None, "mistral_key"),
@@ -130,8 +133,9 @@ def test_credentials_that_come_another_way_are_not_second_guessed(
     params: dict[str, Any], environment: str | None, global_name: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (endpoint,) = LLMCascade([("mistral", "mistral-large-latest")])._endpoints
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(AuthenticationError) as caught:
         endpoint._check_key({})
+    assert (caught.value.provider, caught.value.model) == ("mistral", "mistral-large-latest")
     if environment:
         monkeypatch.setenv(environment, "http://gateway")
     if global_name:
@@ -155,6 +159,15 @@ def test_a_patched_acompletion_needs_no_key(patch: Any, monkeypatch: pytest.Monk
     with pytest.raises(AuthenticationError):
         endpoint._check_key({})
     monkeypatch.setattr(litellm, "acompletion", patch)
+    endpoint._check_key({})
+
+
+def test_a_provider_of_the_applications_own_needs_no_key_and_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    (endpoint,) = LLMCascade([("mistral", "mistral-large-latest")])._endpoints
+    monkeypatch.setattr(litellm, "custom_provider_map", [{"provider": "in_house"}])
+    with pytest.raises(AuthenticationError):
+        endpoint._check_key({})
+    monkeypatch.setattr(litellm, "custom_provider_map", [{"provider": "mistral"}])
     endpoint._check_key({})
 
 
