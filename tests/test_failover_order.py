@@ -220,5 +220,8 @@ async def test_exactly_three_requests_also_where_the_host_has_set_retries(monkey
 
 @pytest.mark.parametrize("wrong", [5, "RateLimitError", (RateLimitError, "x"), int("3")])
 def test_a_failover_on_that_is_neither_types_nor_a_function_is_refused(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="failover_on must be exception types"):
+    with pytest.raises(
+        ValueError,
+        match=r"^failover_on must be exception types such as \(ProviderError,\), or a function from an",
+    ):
         LLMCascade([Target("openai", "gpt-4.1")], failover_on=wrong)

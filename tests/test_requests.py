@@ -297,40 +297,68 @@ async def test_reasks_is_a_number_of_times(reasks: Any) -> None:
 
 
 async def test_response_model_and_response_format_are_two_answers_to_one_question() -> None:
-    with pytest.raises(InvalidRequestError, match="response_format is made from response_model"):
+    with pytest.raises(
+        InvalidRequestError, match=r"^response_format is made from response_model here; give only one of them$"
+    ):
         await ANY.get_structured_json_response(int, "Hello", response_format={"type": "json_object"})
+
+
+@pytest.mark.parametrize(("slip", "meant"), [("opnai", "openai"), ("antropic", "anthropic"), ("OpenAI", "openai")])
+def test_a_slip_in_a_providers_name(slip: str, meant: str) -> None:
+    hint = rf"^LiteLLM has no provider '{slip}': did you mean '{meant}'(?: or '\w+'){{0,2}}\?$"
+    with pytest.raises(ConfigurationError, match=hint):
+        LLMCascade([(slip, "model")])
+
+
+A_LIST = "providers must be a list such as [('openai', 'gpt-4.1')], not"
+A_PAIR = "a provider must be a pair such as ('openai', 'gpt-4.1'), a string such as 'openai/gpt-4.1', or a Target, not"
+
+
+def unknown(provider: str, hint: str) -> str:
+    return f"LiteLLM has no provider {provider!r}: {hint}"
+
+
+def unknown_model(model: str) -> str:
+    return (
+        f"{model!r} is not the name of a chat model that LiteLLM knows: give its provider, too, "
+        f"as ('provider', {model!r}) or 'provider/{model}'"
+    )
 
 
 @pytest.mark.parametrize(
     ("providers", "complaint"),
     [
-        ([], "providers is empty"),
-        ("openai/gpt-4.1", "providers must be a list such as"),
-        (None, "providers must be a list such as .*, not NoneType"),
-        ({"openai": "gpt-4.1"}, "providers must be a list such as .*, not dict"),
-        (Target("openai", "gpt-4.1"), "providers must be a list such as .*, not Target"),
-        (("openai", "gpt-4.1"), r"providers must be a list of pairs such as \[\('openai', 'gpt-4.1'\)\], not one pair"),
-        ([("openai",)], "a provider must be a pair"),
-        ([("openai", "gpt-4.1", "key")], "a provider must be a pair"),
-        ([("openai", 4)], "a provider must be a pair"),
-        ([None], "a provider must be a pair .*, not NoneType"),
-        ([("opnai", "gpt-4.1")], "LiteLLM has no provider 'opnai': did you mean 'openai'"),
-        (["antropic/claude-sonnet-4-5"], "did you mean 'anthropic'"),
-        ([("OpenAI", "gpt-4.1")], "did you mean 'openai'"),
-        ([("google", "gemini-2.5-flash")], "did you mean 'gemini' or 'vertex_ai'"),
-        (["openai", "gpt-4.1"], "'openai' is a provider; give its model, too"),
-        ([("gpt-4.1", "openai")], r"the provider comes first: \('openai', 'gpt-4.1'\)"),
-        ([("qqqqqqqq", "x")], "litellm.provider_list has their names"),
-        (["no-such-model"], "'no-such-model' is not the name of a chat model that LiteLLM knows: give its provider"),
-        (["text-embedding-3-small"], "is not the name of a chat model"),
+        ([], "providers is empty; a cascade needs at least one, such as ('openai', 'gpt-4.1')"),
+        ("openai/gpt-4.1", f"{A_LIST} str"),
+        (None, f"{A_LIST} NoneType"),
+        ({"openai": "gpt-4.1"}, f"{A_LIST} dict"),
+        (Target("openai", "gpt-4.1"), f"{A_LIST} Target"),
+        (
+            ("openai", "gpt-4.1"),
+            "providers must be a list of pairs such as [('openai', 'gpt-4.1')], not one pair",
+        ),
+        ([("openai",)], f"{A_PAIR} tuple"),
+        ([("openai", "gpt-4.1", "key")], f"{A_PAIR} tuple"),
+        ([["openai", 4]], f"{A_PAIR} list"),
+        ([None], f"{A_PAIR} NoneType"),
+        ([("google", "gemini-2.5-flash")], unknown("google", "did you mean 'gemini' or 'vertex_ai'?")),
+        ([("Claude", "claude-sonnet-4-5")], unknown("Claude", "did you mean 'anthropic'?")),
+        ([("aws", "claude-sonnet-4-5")], unknown("aws", "did you mean 'bedrock'?")),
+        ([("gpt", "gpt-4.1")], unknown("gpt", "did you mean 'openai'?")),
+        ([("qqqqqqqq", "x")], unknown("qqqqqqqq", "litellm.provider_list has their names")),
+        (["openai", "gpt-4.1"], "'openai' is a provider; give its model, too, as ('openai', '…') or 'openai/…'"),
+        ([("gpt-4.1", "openai")], "the provider comes first: ('openai', 'gpt-4.1')"),
+        (["no-such-model"], unknown_model("no-such-model")),
+        (["text-embedding-3-small"], unknown_model("text-embedding-3-small")),
         ([("openai", "")], "Target: model must not be empty"),
         ([("", "gpt-4.1")], "Target: provider must not be empty"),
         (["openai/"], "Target: model must not be empty"),
     ],
 )
 def test_a_cascade_that_can_not_be_built(providers: Any, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConfigurationError, match=complaint) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         LLMCascade(providers)
+    assert str(caught.value) == complaint
     assert isinstance(caught.value, ValueError)
     assert capsys.readouterr().out == ""  # LiteLLM likes to print its list of providers
 

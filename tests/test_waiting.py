@@ -175,7 +175,9 @@ async def test_a_deadline_always_ends_the_call_whatever_failover_on_says() -> No
 
 async def test_a_calls_deadline_beats_the_cascades() -> None:
     with rehearse(LLMCascade(WIRES, deadline=99), Hang()) as rehearsal:
-        with pytest.raises(DeadlineExceededError, match="the deadline of 5 s is spent"):
+        with pytest.raises(
+            DeadlineExceededError, match=r"^the deadline of 5 s is spent; openai/gpt-4.1 was being asked\n"
+        ):
             await rehearsal.cascade.get_response("Hello", deadline=5)
 
 
@@ -298,5 +300,7 @@ def test_a_policys_settings_have_names() -> None:
 
 
 def test_a_policy_is_a_policy() -> None:
-    with pytest.raises(ConfigurationError, match="retry must be a RetryPolicy"):
+    with pytest.raises(
+        ConfigurationError, match=r"^retry must be a RetryPolicy, such as RetryPolicy\(attempts=2\), not "
+    ):
         LLMCascade(WIRES[:1], retry=3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
