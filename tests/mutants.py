@@ -47,7 +47,7 @@ ROOMS = {
     "health": "health hedging",
     "tap": "streams",
     "chunks": "streams health",
-    "gateway": "answers keys requests fits_in structured",
+    "gateway": "door answers keys requests fits_in structured words classification streams hostile",
     "failover": "failover_order waiting health hedging answers structured streams",
     "asking": "structured answers keys",
     "streaming": "streams health hedging",

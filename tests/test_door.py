@@ -7,16 +7,20 @@ from typing import Any
 
 import litellm
 import pytest
+from conftest import Serve
 
 from majordomo_cascade import (
     ContentPolicyError,
+    InvalidRequestError,
     InvalidResponseError,
     LLMCascade,
     ResponseTruncatedError,
+    Target,
     Usage,
 )
 from majordomo_cascade.chunks import NotWholeError
 from majordomo_cascade.gateway import LONGEST_EXCERPT, Completion, Endpoint
+from majordomo_cascade.testing import Status
 
 
 def completion(message: Any, finish_reason: str = "stop") -> Completion:
@@ -124,3 +128,57 @@ async def test_a_price_of_nothing_is_believed_of_a_model_that_costs_nothing(monk
     for model, cost in (("costs-nothing", 0.0), ("nobody-knows", None)):
         response = await LLMCascade([("together_ai", model)]).get_response("Hello")
         assert response.cost == cost
+
+
+@pytest.mark.parametrize("part", ["tool_calls", "function_call", "images", "audio"])
+def test_an_answer_without_text_may_be_one(part: str) -> None:
+    assert completion(SimpleNamespace(content=None, **{part: ["something"]})).text() == ""
+
+
+def patch(monkeypatch: pytest.MonkeyPatch, content: str, tokens: int = 5, **hidden: Any) -> None:
+    """Let LiteLLM answer by itself."""
+
+    async def patched(**_: Any) -> Any:
+        usage = litellm.Usage(prompt_tokens=1, completion_tokens=tokens, total_tokens=1 + tokens)
+        raw: Any = litellm.ModelResponse(
+            choices=[{"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}], usage=usage
+        )
+        raw._hidden_params = hidden
+        return raw
+
+    monkeypatch.setattr(litellm, "acompletion", patched)
+
+
+async def test_litellms_own_word_of_the_cost_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    patch(monkeypatch, "x", response_cost=1.5)
+    assert (await LLMCascade(["openai/gpt-4.1"]).get_response("Hello")).cost == 1.5
+
+
+async def test_an_answer_that_is_as_long_as_it_may_be_is_whole_where_its_vendor_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patch(monkeypatch, '{"a": 1}', tokens=5)
+    response = await LLMCascade(["openai/gpt-4.1"]).get_json_response("Hello", max_tokens=5)
+    assert (response.content, response.finish_reason) == ({"a": 1}, "stop")
+
+
+def test_a_key_that_is_given_is_not_looked_for() -> None:
+    sent = endpoint()._request([{"role": "user", "content": "Hello"}], {})
+    assert sent["api_key"] == "sk-1234567890"
+
+
+def test_the_callers_own_allowances_are_kept_beside_ours() -> None:
+    target = Target("hosted_vllm", "m", structured_output="json_schema", params={"allowed_openai_params": ["seed"]})
+    (mine,) = LLMCascade([target])._endpoints
+    mine._must_allow = True  # whatever this LiteLLM knows of the model
+    assert mine._request([], {})["allowed_openai_params"] == ["seed", "response_format"]
+
+
+async def test_roles_and_types_are_no_secrets(serve: Serve) -> None:
+    complaint = "assistant can't have an image_url"
+    server = serve(Status(400, complaint))
+    parts = [{"type": "image_url", "image_url": {"url": "https://host/cat.png"}}]
+    with pytest.raises(InvalidRequestError, match=complaint):
+        await LLMCascade([server.target()]).get_response(
+            messages=[{"role": "user", "content": parts}, {"role": "assistant", "content": "A cat."}]
+        )
