@@ -2,7 +2,7 @@
 
     python tests/mutants.py            every room (two hours on two cores)
     python tests/mutants.py health     some of them
-    python tests/mutants.py --again    only what survived the last time, after tests were added
+    python tests/mutants.py --again    only what survived the last time, after tests (and nothing else) were added
 
 A mutant is killed by the tests of its room, or by mypy, which ``make test`` runs as well. What survives must stand in
 ``tests/survivors.toml`` with its reason. Exits with 1 if one does not, or if fewer than nine tenths are killed.
@@ -124,14 +124,19 @@ def prepare(room: str) -> Path:
 def run(room: str, *, again: bool) -> list[Mutant]:
     """What became of a room's mutants; with ``again`` only those that survived the last time are tried."""
     home = prepare(room)
-    survivors = [name for name, code in codes(home, room).items() if code in (SURVIVED, UNTESTED)] if again else []
-    if survivors or not again:
+    results = home / "results.json"
+    found: dict[str, int | None] = json.loads(results.read_text()) if again and results.exists() else {}
+    names = [name for name, code in found.items() if code in (SURVIVED, UNTESTED)]
+    if names or not found:
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         with (home / "log").open("w") as log:
-            command = [sys.executable, "-m", "mutmut", "run", *survivors]
+            command = [sys.executable, "-m", "mutmut", "run", *names]
             subprocess.run(command, cwd=home, env=environment, stdout=log, stderr=log, check=False)
+        now = codes(home, room)
+        found.update({name: now.get(name) for name in names or now})
+        results.write_text(json.dumps(found))
     functions = written(home, room)
-    return [Mutant(identity(room, name, functions), code) for name, code in codes(home, room).items()]
+    return [Mutant(identity(room, name, functions), code) for name, code in found.items()]
 
 
 def codes(home: Path, room: str) -> dict[str, int | None]:
