@@ -41,7 +41,7 @@ ROOMS = {
     "schemas": "references schemas structured",
     "wire": "schemas answers",
     "fitting": "schemas structured",
-    "structured": "structured answers",
+    "structured": "forms structured answers",
     "scrubbing": "keys words hostile",
     "classify": "words classification verdicts keys structured",
     "health": "health hedging",
