@@ -51,7 +51,7 @@ ROOMS = {
     "failover": "failover_order waiting health hedging answers structured streams",
     "asking": "structured answers keys",
     "streaming": "streams health hedging",
-    "cascade": "requests from_env fits_in waiting hedging failover_order answers",
+    "cascade": "requests from_env fits_in waiting hedging failover_order answers streams",
     "testing": "testing answers",
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +12,7 @@ import litellm
 import pytest
 from conftest import WIRES, Serve
 
-from majordomo_cascade import ConfigurationError, InvalidRequestError, LLMCascade, Target
+from majordomo_cascade import ConfigurationError, InvalidRequestError, LLMCascade, ResponseValidationError, Target
 from majordomo_cascade.request import MISPLACED, REPLACED, fresh
 from majordomo_cascade.testing import Reply
 
@@ -38,6 +40,51 @@ async def test_unset_sampling_parameters_are_not_sent(serve: Serve) -> None:
     plain, sampled = (request.json for request in server.requests)
     assert plain.keys() == {"model", "messages"}
     assert (sampled["temperature"], sampled["top_p"], sampled["max_tokens"]) == (0.0, 0.5, 7)
+
+
+Way = Callable[..., Awaitable[Any]]
+
+#: The ways to ask, as a call with the same arguments.
+WAYS: dict[str, Callable[[LLMCascade], Way]] = {
+    "text": lambda cascade: cascade.get_response,
+    "json": lambda cascade: cascade.get_json_response,
+    "structured": lambda cascade: partial(cascade.get_structured_json_response, dict[str, Any]),
+    "stream": lambda cascade: cascade.get_response_stream,
+}
+LIMITS = ("timeout", "deadline", "hedge_after")
+STREAM_LIMITS = ("first_token_timeout", "stall_timeout")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_way_to_ask_sends_what_it_is_given(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    acompletion = litellm.acompletion
+
+    async def recording(**sent: Any) -> Any:
+        seen.append(sent)
+        return await acompletion(**sent)
+
+    monkeypatch.setattr(litellm, "acompletion", recording)
+    ask = partial(WAYS[way](LLMCascade(["openai/gpt-4.1"], mock_response="{}")), timeout=7)
+    await ask("Hello", "Be brief.", temperature=0.1, top_p=0.2, max_tokens=3)
+    await ask(messages=[USER])
+    sampled, plain = seen
+    assert [sampled[name] for name in ("temperature", "top_p", "max_tokens")] == [0.1, 0.2, 3]
+    assert not plain.keys() & {"temperature", "top_p", "max_tokens"}
+    assert [message["role"] for message in sampled["messages"]] == ["system", "user"]
+    assert "Be brief." in sampled["messages"][0]["content"]
+    assert plain["messages"][-1] == USER
+    assert sampled["timeout"] == (30 if way == "stream" else 7)  # at least the silence that a stream may keep
+
+
+@pytest.mark.parametrize("way", [*WAYS, "acompletion"])
+async def test_every_way_to_ask_checks_its_limits(way: str) -> None:
+    ask = partial(ANY.acompletion, [USER]) if way == "acompletion" else partial(WAYS[way](ANY), "Hello")
+    for name in LIMITS if way in ("text", "json", "structured") else (*LIMITS, *STREAM_LIMITS):
+        with pytest.raises(InvalidRequestError) as caught:
+            await ask(**{name: -1}, mock_response="never asked")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        expected = f"{name} must be a positive number of seconds, or None for no limit, not -1"
+        assert str(caught.value) == expected
 
 
 async def test_a_calls_parameters_beat_the_targets_which_beat_the_cascades(serve: Serve) -> None:
@@ -301,6 +348,14 @@ async def test_response_model_and_response_format_are_two_answers_to_one_questio
         InvalidRequestError, match=r"^response_format is made from response_model here; give only one of them$"
     ):
         await ANY.get_structured_json_response(int, "Hello", response_format={"type": "json_object"})
+    with pytest.raises(InvalidRequestError, match=r"^response_format is made from schema here; give only one of them$"):
+        await ANY.get_json_response("Hello", schema={"type": "object"}, response_format={"type": "json_object"})
+    response = await ANY.get_json_response("Hello", response_format={"type": "json_object"}, mock_response="{}")
+    assert response.content == {}
+    response = await ANY.get_json_response("Hello", schema={"type": "object"}, mock_response="{}")
+    assert response.content == {}
+    with pytest.raises(ResponseValidationError):
+        await ANY.get_json_response("Hello", schema={"type": "object"}, mock_response="[]")
 
 
 @pytest.mark.parametrize(("slip", "meant"), [("opnai", "openai"), ("antropic", "anthropic"), ("OpenAI", "openai")])
