@@ -47,7 +47,7 @@ ROOMS = {
     "health": "health hedging",
     "tap": "streams",
     "chunks": "streams health",
-    "gateway": "door answers keys requests fits_in structured words classification streams hostile",
+    "gateway": "door words keys classification requests answers structured streams",
     "failover": "failover_order waiting health hedging answers structured streams",
     "asking": "structured answers keys",
     "streaming": "streams health hedging",
