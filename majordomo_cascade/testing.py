@@ -484,6 +484,10 @@ class LoopbackProvider:
             writer.close()
 
 
+#: Rounds of the event loop in which whoever ran out of time may begin something new, before the clock jumps once more.
+PATIENCE = 3000
+
+
 class ManualClock:
     """A clock that moves only when it is told to, or when somebody sleeps on it; ``slept`` lists for how long."""
 
@@ -531,7 +535,7 @@ class ManualClock:
     def _jump(self, rounds: int = 200, registered: int | None = None) -> None:
         """Jump when the loop has had time to read what came before the silence: its rounds poll all sockets.
 
-        And again, as long as the silence goes on and nobody began anything new because of it.
+        And again, with more patience, as long as the silence goes on and nobody began anything new because of it.
         """
         if rounds:
             asyncio.get_running_loop().call_soon(self._jump, rounds - 1, registered)
@@ -541,7 +545,7 @@ class ManualClock:
         for limit in sorted(self._limits, key=lambda limit: limit[0]):
             if self._run_out(limit):
                 self.advance(max(0.0, limit[0] - self._now))
-                self._jump(registered=self._registered)
+                self._jump(rounds=PATIENCE, registered=self._registered)
                 return
 
     def _run_out(self, limit: tuple[float, asyncio.Timeout]) -> bool:
