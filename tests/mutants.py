@@ -167,7 +167,7 @@ def identity(room: str, name: str, functions: dict[str, list[str]]) -> str:
 
 
 def excused() -> dict[str, str]:
-    """The survivors that somebody has looked at, and why each is none of the tests' business; not those that are owed."""
+    """The survivors that are none of the tests' business, and why; not those that are owed."""
     reasons = tomllib.loads(SURVIVORS.read_text())["reason"]
     settled = [reason for reason in reasons if not reason["why"].startswith("Owed")]
     return {mutant: reason["why"] for reason in settled for mutant in reason["mutants"]}
