@@ -604,9 +604,11 @@ def rehearse(cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]) -> 
 
 def _keep_from_proxies() -> None:
     """Where HTTP_PROXY is set, LiteLLM would ask the proxy for 127.0.0.1; NO_PROXY is extended for good."""
+    if not any(name.endswith("_proxy") for name in {name.lower() for name in os.environ} - {"no_proxy"}):
+        return
     for name in ("NO_PROXY", "no_proxy"):
         hosts = os.environ.get(name, "")
-        if "127.0.0.1" not in hosts and any(proxy.lower().endswith("_proxy") for proxy in os.environ):
+        if "127.0.0.1" not in hosts:
             os.environ[name] = f"{hosts},127.0.0.1".lstrip(",")
 
 

@@ -88,8 +88,13 @@ def test_a_provider_that_hangs_can_still_be_closed() -> None:
 
 
 def test_a_wire_that_it_does_not_speak_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="can't stand in for 'bedrock': it speaks the wires of OpenAI"):
+    with pytest.raises(ConfigurationError) as caught:
         LoopbackProvider().target("bedrock", "x")
+    assert str(caught.value) == (
+        "the loopback provider can't stand in for 'bedrock': it speaks the wires of OpenAI (cerebras, deepseek, "
+        "fireworks_ai, groq, hosted_vllm, mistral, openai, openrouter, perplexity, together_ai, xai), anthropic and "
+        "gemini"
+    )
 
 
 async def test_a_rehearsal_keeps_the_cascades_own_settings() -> None:
