@@ -141,7 +141,7 @@ def resolve(entry: Any) -> Target:
         name = target.provider.lower()
         if target.model in known:
             raise ConfigurationError(f"the provider comes first: ({target.model!r}, {target.provider!r})")
-        near = slips.get(name) or difflib.get_close_matches(name, known, n=3)
+        near = slips.get(name) or difflib.get_close_matches(name, known)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "litellm.provider_list has their names"
         raise ConfigurationError(f"LiteLLM has no provider {target.provider!r}: {hint}")
     return target
@@ -353,7 +353,7 @@ class Endpoint:
             raw: Any = self._litellm.stream_chunk_builder(chunks.received)
             raw.choices[0].finish_reason = chunks.finish_reason  # some versions lose it
         except Exception:  # the text has been shown: what LiteLLM can't put together must not break it now
-            answer = {"message": {"role": "assistant", "content": chunks.text}, "finish_reason": chunks.finish_reason}
+            answer = {"message": {"content": chunks.text}, "finish_reason": chunks.finish_reason}
             raw = self._litellm.ModelResponse(choices=[answer])
         cost = 0.0 if chunks.is_cached else self._price(raw)
         return Completion(raw, self.provider, self.model, _usage(raw), cost)
@@ -402,7 +402,7 @@ class Endpoint:
             self.provider,
             self.model,
             mocked=_is_mocked(sent),
-            secrets=self._secrets(sent, chain(error, outside)),
+            secrets=self._secrets(sent, chain(error)),
             key=self._key_hint,
             outside=outside,
             is_reading=is_reading,
@@ -487,10 +487,9 @@ class Endpoint:
 
     def _price(self, raw: Any) -> float | None:
         """The same, worked out here."""
-        cost = None
         with contextlib.suppress(Exception):  # LiteLLM raises a bare Exception for a model without a price
-            cost = self._litellm.completion_cost(completion_response=raw, model=self._base["model"])
-        return self._priced(cost)
+            return self._priced(self._litellm.completion_cost(completion_response=raw, model=self._base["model"]))
+        return None
 
     def _priced(self, cost: Any) -> float | None:
         """A cost that LiteLLM names, without its 0.0 for a model that it does not know."""
