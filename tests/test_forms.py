@@ -84,12 +84,26 @@ def test_a_type_that_can_not_be_used_is_told_on_one_line() -> None:
 
 
 def test_pydantics_list_of_problems_is_without_links_and_contexts() -> None:
-    error = problems(type_form(City), '{"name": "Rome", "people": "many"}')
-    assert [set(problem) for problem in error.errors] == [{"type", "loc", "msg", "input"}]
+    class Town(BaseModel):
+        people: Annotated[int, Field(gt=0)]
+
+    error = problems(type_form(Town), '{"people": 0}')
+    assert error.errors == [
+        {"type": "greater_than", "loc": ("people",), "msg": "Input should be greater than 0", "input": 0}
+    ]
     assert str(error) == (
-        "the answer of openai/gpt-4.1 is JSON, but not of type City: people: Input should be a valid integer, "
-        "unable to parse string as an integer (see errors)"
+        "the answer of openai/gpt-4.1 is JSON, but not of type Town: people: Input should be greater than 0 "
+        "(see errors)"
     )
+
+
+def test_an_error_names_who_answered() -> None:
+    error = problems(type_form(City), "{}")
+    assert (error.provider, error.model, error.raw_content) == ("openai", "gpt-4.1", "{}")
+
+
+def test_a_types_form_is_made_once() -> None:
+    assert type_form(list[City]) is type_form(list[City])
 
 
 def test_three_problems_are_all_and_a_fourth_is_counted() -> None:
@@ -107,6 +121,8 @@ def test_a_path_has_the_schemas_words_and_none_of_the_models() -> None:
     error = problems(form, '{"secret": [{"name": "Rome", "people": 1}, {"name": "Rome", "people": "many"}]}')
     assert ": [key].1.people: Input" in str(error)
     assert ": cities.0: Input" in str(problems(type_form(Country), '{"cities": [7]}'))
+    assert ": list[int].0: Input" in str(problems(type_form(list[int] | dict[str, int]), '["x"]'))
+    assert ": 1: Field required" in str(problems(type_form(tuple[int, int]), "[7]"))
     assert "schema: the answer: expected" in str(problems(schema_form({"type": "array", "minItems": 1}), "[]"))
 
 
@@ -161,12 +177,17 @@ def test_a_schema_with_a_number_that_is_none() -> None:
         schema_form({"type": "object", "properties": {"a": {"maximum": float("inf")}}})
 
 
-def test_what_is_neither_an_object_nor_an_array() -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("7", "is JSON, but neither an object nor an array"),
+        ("?", "holds no complete JSON value"),
+    ],
+)
+def test_what_is_neither_an_object_nor_an_array(text: str, problem: str) -> None:
     with pytest.raises(ResponseParsingError) as caught:
-        JSONForm().read("7", "openai", "gpt-4.1")
-    assert str(caught.value) == (
-        "the answer of openai/gpt-4.1 is JSON, but neither an object nor an array (1 characters; see raw_content)"
-    )
+        JSONForm().read(text, "openai", "gpt-4.1")
+    assert str(caught.value) == f"the answer of openai/gpt-4.1 {problem} (1 characters; see raw_content)"
 
 
 SHAPES: tuple[Shape, ...] = get_args(Shape)

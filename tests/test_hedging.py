@@ -296,10 +296,14 @@ async def test_a_deadline_that_one_of_them_meets_first_counts_against_the_other_
 
     with rehearse(LLMCascade(WIRES[:2])) as rehearsal:
         call, serving = await hedged(rehearsal, ask)
-        with pytest.raises(DeadlineExceededError):
+        with pytest.raises(DeadlineExceededError) as caught:
             await serving
         assert [health.failures for health in rehearsal.cascade.health] == [1, 1]
     assert tried(call.attempts) == [("openai", "cancelled"), ("anthropic", "failed")]
+    assert caught.value.__notes__ == [
+        "openai/gpt-4.1 #1: cancelled after 2.00 s",
+        "anthropic/claude-sonnet-4-5 #1: DeadlineExceededError after 0.00 s: spent",
+    ]
 
 
 async def test_cancellation_reaches_both() -> None:

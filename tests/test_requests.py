@@ -11,9 +11,10 @@ from typing import Any
 import litellm
 import pytest
 from conftest import WIRES, Serve
+from openai.types.chat import ChatCompletionMessage
 
 from majordomo_cascade import ConfigurationError, InvalidRequestError, LLMCascade, ResponseValidationError, Target
-from majordomo_cascade.request import MISPLACED, REPLACED, fresh
+from majordomo_cascade.request import MISPLACED, REPLACED, check_messages, fresh
 from majordomo_cascade.testing import Reply
 
 ANY = LLMCascade(["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"])
@@ -436,6 +437,11 @@ def test_the_ways_to_name_a_target(entry: Any, expected: tuple[str, str]) -> Non
     assert (target.provider, target.model) == expected
 
 
+def test_two_models_in_a_tuple_are_no_pair_of_provider_and_model() -> None:
+    both = ("openai/gpt-4.1", "anthropic/claude-sonnet-4-5")
+    assert [(target.provider, target.model) for target in LLMCascade(both).targets] == list(WIRES[:2])
+
+
 def test_a_provider_that_the_application_registered_with_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
     custom = [{"provider": "in_house", "custom_handler": SimpleNamespace()}]
     monkeypatch.setattr(litellm, "custom_provider_map", custom)
@@ -538,11 +544,13 @@ def test_on_attempt_is_not_awaited() -> None:
             LLMCascade(["openai/gpt-4.1"], on_attempt=wrong)
 
 
-async def test_an_earlier_answer_is_sent_without_what_it_lacks(serve: Serve) -> None:
+@pytest.mark.parametrize("kind", [litellm.Message, ChatCompletionMessage])
+async def test_an_earlier_answer_is_sent_without_what_it_lacks(serve: Serve, kind: Any) -> None:
     server = serve()
-    turn: Any = litellm.Message(role="assistant", content="An earlier answer.", tool_calls=None)
+    turn: Any = kind(role="assistant", content="An earlier answer.", tool_calls=None)
     await LLMCascade([server.target()]).get_response(messages=[turn, {"role": "user", "content": "Go on."}])
     assert server.requests[0].json["messages"][0] == {"role": "assistant", "content": "An earlier answer."}
+    assert check_messages([turn]) == [{"role": "assistant", "content": "An earlier answer."}]
 
 
 async def test_acompletion_is_the_drop_in(serve: Serve) -> None:

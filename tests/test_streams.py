@@ -295,6 +295,32 @@ async def test_without_a_last_event_a_stream_is_finished_with_its_usage(
     await until(lambda: server.pending == 0)
 
 
+@pytest.mark.parametrize(
+    ("limits", "patience"),
+    [
+        ({}, 1.0),
+        ({"stall_timeout": 1.5}, 0.75),
+        ({"stall_timeout": None, "deadline": 1.25}, 0.625),
+        ({"stall_timeout": 9, "deadline": 9}, 1.0),
+    ],
+)
+async def test_behind_its_finish_reason_a_stream_is_waited_for_with_less_patience(
+    limits: dict[str, Any], patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rehearse(LLMCascade(WIRES[:1])) as rehearsal:
+        granted: list[float | None] = []
+        timeout = rehearsal.clock.timeout
+
+        def noting(seconds: float | None) -> asyncio.Timeout:
+            granted.append(seconds)
+            return timeout(seconds)
+
+        monkeypatch.setattr(rehearsal.clock, "timeout", noting)
+        await (await rehearsal.cascade.get_response_stream("Hello", **limits)).collect()
+    assert patience in granted
+    assert min(filter(None, granted)) == patience
+
+
 async def test_without_a_last_event_a_stream_is_finished_promptly() -> None:
     with rehearse(before(*WIRES[0], stall_timeout=None, timeout=None), BrokenStream("unclosed")) as rehearsal:
         assert (await (await rehearsal.cascade.get_response_stream("Hello")).collect()).provider == "openai"

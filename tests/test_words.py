@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -23,7 +24,7 @@ from majordomo_cascade import (
     RateLimitError,
     UnsupportedRequestError,
 )
-from majordomo_cascade.classify import blame_of_format, classify
+from majordomo_cascade.classify import blame_of_format, chain, classify
 
 
 def made_of(*causes: BaseException) -> Exception:
@@ -179,8 +180,20 @@ def test_openais_client_hands_the_event_on_in_a_body() -> None:
 
 def test_a_stream_that_only_broke_reported_nothing() -> None:
     request = httpx.Request("POST", "http://host/v1")
-    for cause in (ValueError(), openai.APIError("x", request, body=None)):
+    another_clients = type("APIError", (Exception,), {})
+    for cause in (ValueError(), openai.APIError("x", request, body=None), another_clients()):
         assert told_of_a_stream(None, cause) == (InvalidResponseError, READING)
+
+
+def test_an_event_is_reported_by_streams_alone() -> None:
+    cause = openai.APIError("x", httpx.Request("POST", "http://host/v1"), body={"type": "overloaded_error"})
+    assert told(cause) == (ProviderError, "LiteLLM raised APIError")
+
+
+def test_exceptions_that_lead_in_a_circle_are_looked_at_once() -> None:
+    first, second = ValueError(), TypeError()
+    first.__cause__, second.__cause__ = second, first
+    assert list(islice(chain(first), 5)) == [first, second]
 
 
 def test_an_error_event_stands_for_a_server_error_where_nobody_knows_its_code() -> None:
