@@ -845,6 +845,17 @@ async def test_only_thoughts_and_then_a_regular_end_is_no_answer(serve: Serve) -
     assert [attempt.outcome for attempt in response.attempts] == ["failed", "ok"]
 
 
+async def test_an_answer_of_nothing_is_paid_for_all_the_same() -> None:
+    with rehearse(before(*WIRES[0]), Reply(""), WHOLE) as rehearsal:
+        response = await (await rehearsal.cascade.get_response_stream("Hello")).collect()
+    empty = response.attempts[0]
+    assert empty.usage is not None
+    assert empty.usage.total_tokens == 15
+    assert empty.cost is not None
+    assert response.cost is not None
+    assert response.total_cost == pytest.approx(empty.cost + response.cost)
+
+
 async def test_a_restart_is_told_only_where_something_was_shown(serve: Serve) -> None:
     thinking = serve(Events([event({"reasoning_content": "Let me think."})]))
     targets = [
