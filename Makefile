@@ -25,7 +25,7 @@ soak: $(VENV)/dev ## 1,000 calls at once, again and again for 60 s (make soak SE
 canary: $(BIN)/python ## the newest LiteLLM, in .venv-canary: which of the facts that the tests pin have changed (build/canary.md)
 	@PYTHON=$(BIN)/python .ci/canary
 
-mutants: ## break the package in some 6,000 places, in .venv-mutants, to see which the tests don't notice (make mutants ROOMS="health retry")
+mutants: ## break the package in some 6,500 places, in .venv-mutants, to see which the tests don't notice (make mutants ROOMS="health retry")
 	@$(PYTHON) -m venv .venv-mutants
 	@.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' mutmut==3.8.1 pytest-timeout==2.4.0
 	@.venv-mutants/bin/python tests/mutants.py $(ROOMS)

@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,9 +44,13 @@ def request(path: str, body: Any, *headers: str) -> bytes:
     return "\r\n".join(head).encode() + sent
 
 
+def connected(provider: LoopbackProvider) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(provider.url.rpartition(":")[2])), timeout=10)
+
+
 def exchange(provider: LoopbackProvider, sent: bytes) -> bytes:
     """All that comes back, until nothing more does."""
-    with closing(socket.create_connection(("127.0.0.1", int(provider.url.rpartition(":")[2])), timeout=10)) as wire:
+    with connected(provider) as wire:
         wire.sendall(sent)
         wire.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: wire.recv(65536), b""))
@@ -298,16 +301,17 @@ def test_whether_a_broken_stream_closes_its_connection(fault: Any, *, is_closed:
 
 
 def test_a_connection_that_is_reset() -> None:
-    with LoopbackProvider(Reset()) as provider, pytest.raises(ConnectionResetError):
-        exchange(provider, request(OPENAI, ASKED))
+    with LoopbackProvider(Reset()) as provider, connected(provider) as wire:
+        wire.sendall(request(OPENAI, ASKED))
+        with pytest.raises(ConnectionResetError):
+            wire.recv(1)
 
 
 def test_every_silence_is_counted() -> None:
     told = threading.Semaphore(0)
     with LoopbackProvider(Hang()) as provider:
         provider.on_silence = told.release
-        address = ("127.0.0.1", int(provider.url.rpartition(":")[2]))
-        with socket.create_connection(address, timeout=10) as one, socket.create_connection(address) as another:
+        with connected(provider) as one, connected(provider) as another:
             for wire in (one, another):
                 wire.sendall(request(OPENAI, ASKED))
                 assert told.acquire(timeout=10)
@@ -332,8 +336,7 @@ def test_a_silence_is_counted_and_told(behaviour: Behaviour) -> None:
     told = threading.Event()
     with LoopbackProvider(behaviour) as provider:
         provider.on_silence = told.set
-        address = ("127.0.0.1", int(provider.url.rpartition(":")[2]))
-        with closing(socket.create_connection(address, timeout=10)) as wire:
+        with connected(provider) as wire:
             wire.sendall(request(OPENAI, STREAMED))
             assert told.wait(10)
             assert (provider.silent, provider.pending, provider.connections) == (1, 1, 1)
@@ -352,6 +355,7 @@ def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
     texts = [piece.partition(b'"')[0] for piece in answers.split(b'"content": "')[1:]]
     assert texts == [b"a", b"b", b"b"]
     assert provider.connections == 1
+    assert provider._connections == set()
     assert provider.requests[2].headers == {"host": "x", "content-length": "14", "x-own": "a:b", "empty": ""}
 
 
