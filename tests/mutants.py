@@ -125,6 +125,8 @@ def prepare(room: str) -> Path:
 
 def run(room: str, *, again: bool) -> list[Mutant]:
     """What became of a room's mutants; with ``again`` only those that were not killed the last time are tried."""
+    if not again:  # mutmut keeps what it found for code that is the same, also where the tests are not
+        shutil.rmtree(WORK / room, ignore_errors=True)
     home = prepare(room)
     results = home / "results.json"
     found: dict[str, int | None] = json.loads(results.read_text()) if again and results.exists() else {}
