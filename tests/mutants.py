@@ -87,8 +87,11 @@ LLMCascade([*WIRES, "mistral/mistral-small-latest", "groq/some-model", "cohere_c
 gc.freeze()
 """
 
-#: mutmut's exit codes (its ``models/results.py``): 0 survived, 33 no tests, 37 the type checker's; others are kills.
-SURVIVED, UNTESTED, BY_TYPES = 0, 33, 37
+#: mutmut's exit codes (its ``stats.py``): the type checker's; a test failed, or none could begin, or end; and those of
+#: mutants that nobody noticed: all tests passed, or there was none. With any other, the mutant was not tried.
+BY_TYPES = 37
+KILLED = (1, 36, 255, BY_TYPES)
+UNNOTICED = (0, 5, 33)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,12 @@ class Mutant:
     @property
     def survived(self) -> bool:
         """Whether nobody noticed."""
-        return self.code in (SURVIVED, UNTESTED)
+        return self.code in UNNOTICED
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether it is known what became of it."""
+        return self.code in (*KILLED, *UNNOTICED)
 
 
 def prepare(room: str) -> Path:
@@ -130,7 +138,7 @@ def run(room: str, *, again: bool) -> list[Mutant]:
     home = prepare(room)
     results = home / "results.json"
     found: dict[str, int | None] = json.loads(results.read_text()) if again and results.exists() else {}
-    names = [name for name, code in found.items() if code in (SURVIVED, UNTESTED, None)]
+    names = [name for name, code in found.items() if code not in KILLED]
     if names or not found:
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         with (home / "log").open("w") as log:
@@ -171,10 +179,9 @@ def identity(room: str, name: str, functions: dict[str, list[str]]) -> str:
 
 
 def excused() -> dict[str, str]:
-    """The survivors that are none of the tests' business, and why; not those that are owed."""
+    """The survivors that are none of the tests' business, and why."""
     reasons = tomllib.loads(SURVIVORS.read_text())["reason"]
-    settled = [reason for reason in reasons if not reason["why"].startswith("Owed")]
-    return {mutant: reason["why"] for reason in settled for mutant in reason["mutants"]}
+    return {mutant: reason["why"] for reason in reasons for mutant in reason["mutants"]}
 
 
 def killed(mutants: list[Mutant]) -> float:
@@ -187,7 +194,7 @@ def report(found: dict[str, list[Mutant]]) -> bool:
     known, everything = excused(), [mutant for mutants in found.values() for mutant in mutants]
     print(f"{'room':<12} {'mutants':>8} {'by types':>9} {'by tests':>9} {'survived':>9} {'killed':>7}")
     for room, mutants in (*found.items(), ("all", everything)):
-        tried = [mutant for mutant in mutants if mutant.code is not None]
+        tried = [mutant for mutant in mutants if mutant.is_tried]
         survived, typed = sum(mutant.survived for mutant in tried), sum(mutant.code == BY_TYPES for mutant in tried)
         tested = len(tried) - survived - typed
         print(f"{room:<12} {len(tried):>8} {typed:>9} {tested:>9} {survived:>9} {killed(tried):>7.1%}")
@@ -198,7 +205,7 @@ def report(found: dict[str, list[Mutant]]) -> bool:
     gone = [one for one in known if one.partition(".")[0] in found and one not in survivors]
     for title, names in (("without a reason in survivors.toml", unknown), ("listed there, but killed", gone)):
         print(f"\n{len(names)} {title}", *names, sep="\n  ")
-    has_tried_all = all(mutant.code is not None for mutant in everything)
+    has_tried_all = all(mutants and all(mutant.is_tried for mutant in mutants) for mutants in found.values())
     return not unknown and has_tried_all and killed(everything) >= LEAST
 
 
