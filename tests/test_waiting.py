@@ -294,15 +294,6 @@ def test_a_policy_has_no_unknown_settings() -> None:
         RetryPolicy(max_atempts=3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
-def test_all_that_is_wrong_with_a_policy_is_told_at_once() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        RetryPolicy(attempts=0, base=-1)
-    assert str(caught.value) == (
-        "RetryPolicy: attempts: Input should be greater than or equal to 1, not 0; "
-        "base: Input should be greater than or equal to 0, not -1"
-    )
-
-
 def test_a_policys_settings_have_names() -> None:
     with pytest.raises(ConfigurationError, match="RetryPolicy takes its settings by name: attempts, base"):
         RetryPolicy(3)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
