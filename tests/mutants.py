@@ -54,7 +54,7 @@ ROOMS = {
     "asking": "structured answers keys",
     "streaming": "streams health hedging",
     "cascade": "requests from_env fits_in keys waiting hedging failover_order answers structured streams",
-    "testing": "loopback testing",
+    "testing": "loopback clock testing",
 }
 
 #: Tests that start programs, or are slow for what they would tell here.

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from majordomo_cascade import LLMCascade
 from majordomo_cascade.testing import (
     Behaviour,
     BrokenStream,
@@ -22,11 +21,9 @@ from majordomo_cascade.testing import (
     Garbage,
     Hang,
     LoopbackProvider,
-    ManualClock,
     Reply,
     Reset,
     Status,
-    rehearse,
 )
 
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
@@ -454,110 +451,3 @@ def test_only_where_there_is_a_proxy_the_environment_is_changed(
     monkeypatch.setattr(os, "environ", environment)
     with LoopbackProvider():
         assert environment == expected
-
-
-async def test_a_clocks_time_limit_of_nothing_is_over_at_once_and_none_is_none() -> None:
-    clock = ManualClock()
-    for seconds in (0, -1):
-        assert (clock.timeout(seconds).when() or 0) <= asyncio.get_running_loop().time()
-        with pytest.raises(TimeoutError):
-            async with clock.timeout(seconds):
-                await asyncio.get_running_loop().create_future()
-    async with clock.timeout(None):
-        clock.advance(1_000_000)
-        await asyncio.sleep(0)
-
-
-async def test_who_sleeps_on_a_clock_lets_others_run() -> None:
-    clock, ran = ManualClock(), list[int]()
-    asyncio.get_running_loop().call_soon(ran.append, 1)
-    await clock.sleep(5)
-    assert (ran, clock.slept, clock.now()) == ([1], [5], 5)
-    asleep = clock.sleep(5)
-    assert asleep.send(None) is None  # for one round of the event loop, whatever time that takes
-    with pytest.raises(StopIteration):
-        asleep.send(None)
-
-
-async def test_a_time_limit_runs_out_when_the_clock_is_there_and_not_before() -> None:
-    clock = ManualClock()
-    clock.advance(10)
-
-    async def wait(seconds: float) -> str:
-        try:
-            async with clock.timeout(seconds):
-                await asyncio.get_running_loop().create_future()
-        except TimeoutError:
-            return f"{clock.now():g}"
-        raise AssertionError
-
-    waiting = [asyncio.ensure_future(wait(seconds)) for seconds in (2, 3, 2)]
-    await asyncio.sleep(0)
-    clock.advance(1.5)
-    await asyncio.sleep(0)
-    assert not any(task.done() for task in waiting)
-    clock.advance(0.5)
-    assert [await waiting[0], await waiting[2]] == ["12", "12"]
-    assert not waiting[1].done()
-    clock.advance(7)
-    assert await waiting[1] == "19"
-
-
-async def settled(clock: ManualClock) -> float:
-    """What a clock says once it jumps no more."""
-    before = -1.0
-    while before != clock.now():
-        before = clock.now()
-        for _ in range(10_000):
-            await asyncio.sleep(0)
-    return before
-
-
-async def test_a_silence_passes_up_to_the_next_limit_and_on_while_nobody_begins_anything() -> None:
-    clock, ended = ManualClock(), list[float]()
-    clock.pass_silence()  # nobody has waited yet
-
-    async def wait(seconds: float, *, goes_on: bool = False) -> None:
-        try:
-            async with clock.timeout(seconds):
-                await asyncio.get_running_loop().create_future()
-        except TimeoutError:
-            ended.append(clock.now())
-            if goes_on:
-                await wait(seconds)
-
-    silent = [True]
-    clock.is_silent = lambda: silent[0]
-    tasks = [asyncio.ensure_future(wait(seconds)) for seconds in (7, 3, 3)]
-    async with clock.timeout(1):
-        pass  # over: it is passed by
-    clock.pass_silence()
-    assert await settled(clock) == 7  # nobody said anything, and all waited for it
-    assert ended == [3, 3, 7]
-    ended.clear()
-    tasks += [asyncio.ensure_future(wait(3, goes_on=True)), asyncio.ensure_future(wait(9))]
-    await asyncio.sleep(0)
-    clock.pass_silence()
-    assert await settled(clock) == 10  # one began something: it is for the provider to tell of a new silence
-    assert ended == [10]
-    silent[0] = False
-    async with clock.timeout(1):
-        pass
-    clock.pass_silence()
-    assert await settled(clock) == 13
-    assert ended == [10, 13]
-    tasks.append(asyncio.ensure_future(wait(0.5)))
-    await asyncio.sleep(0)
-    clock.pass_silence()
-    assert await settled(clock) == 13.5
-    for task in tasks:
-        task.cancel()
-
-
-async def test_a_rehearsals_clock_knows_whether_anybody_is_silent() -> None:
-    with rehearse(LLMCascade(["openai/gpt-4.1", "openai/gpt-4o"])) as rehearsal:
-        assert rehearsal.clock.is_silent() is False
-        rehearsal.providers[1].silent = 1
-        assert rehearsal.clock.is_silent() is True
-        assert [provider.on_silence for provider in rehearsal.providers] == [rehearsal.clock.pass_silence] * 2
-    assert ManualClock().is_silent() is False

@@ -19,7 +19,6 @@ from majordomo_cascade.testing import (
     Garbage,
     Hang,
     LoopbackProvider,
-    ManualClock,
     Reply,
     Status,
     rehearse,
@@ -151,39 +150,3 @@ def test_a_rehearsal_is_of_a_cascade() -> None:
     with pytest.raises(ConfigurationError, match="rehearse takes an LLMCascade, not str"):
         with rehearse("openai/gpt-4.1"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
             pass
-
-
-async def test_a_manual_clock_moves_when_it_is_told_to() -> None:
-    clock = ManualClock()
-    await clock.sleep(2.5)
-    clock.advance(1.5)
-    assert (clock.now(), clock.slept) == (4.0, [2.5])
-    clock.pass_silence()  # nobody waits for anything: nothing happens
-    assert clock.now() == 4.0
-
-
-async def test_a_manual_clocks_time_limits_run_out_when_it_gets_there() -> None:
-    clock, outcomes = ManualClock(), list[Any]()
-
-    async def wait(seconds: float | None) -> None:
-        try:
-            async with clock.timeout(seconds):
-                await asyncio.Event().wait()
-        except TimeoutError:
-            outcomes.append(seconds)
-
-    async with clock.timeout(1):
-        pass  # over before its time
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(wait(seconds)) for seconds in (5, 3, None)]
-        await asyncio.sleep(0)
-        clock.advance(2)
-        await asyncio.sleep(0)
-        assert outcomes == []
-        clock.pass_silence()
-        await asyncio.gather(tasks[1])
-        assert (outcomes, clock.now()) == ([3], 3.0)
-        clock.advance(2)
-        await asyncio.gather(tasks[0])
-        assert outcomes == [3, 5]
-        tasks[2].cancel()
