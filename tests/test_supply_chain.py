@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +60,26 @@ def test_every_version_in_the_lock_file_has_hashes_and_no_address() -> None:
         assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in pin.hashes), name
     assert "://" not in LOCK
     assert not re.search(r"^-", LOCK, re.MULTILINE)  # no option but hashes
+
+
+def needs_of(requirement: Requirement) -> Iterator[Requirement]:
+    """Return what an installed package needs here, with the extras that it is asked for by."""
+    for line in metadata.requires(requirement.name) or ():
+        needed = Requirement(line)
+        extras = ("", *requirement.extras)
+        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras):
+            yield needed
+
+
+def test_the_lock_file_has_all_that_is_needed_and_all_extras_so_nothing_is_resolved() -> None:
+    left, seen = list(REQUIRED), set[str]()
+    while left:
+        requirement = left.pop()
+        if str(requirement) in seen:
+            continue
+        seen.add(str(requirement))
+        assert canonicalize_name(requirement.name) in PINS, f"{requirement}: run make lock"
+        left.extend(needs_of(requirement))
 
 
 @pytest.mark.parametrize("version", ["1.82.7", "1.82.8", "1.97.0"])

@@ -90,10 +90,10 @@ FROM_ELSEWHERE: dict[str, tuple[BaseException, type[MajordomoError] | None]] = {
     "the socket's": (ConnectionResetError(), ProviderConnectionError),
 }
 
-REQUEST = httpx.Request("POST", "https://vendor.invalid")
+REQUEST: Any = httpx.Request("POST", "https://vendor.invalid")  # openai 3 has its own httpx
 
 
-def answer(status: int) -> httpx.Response:
+def answer(status: int) -> Any:
     return httpx.Response(status, request=REQUEST)
 
 

@@ -172,21 +172,22 @@ def test_an_error_event_is_told_as_the_http_error_that_it_stands_for(
 
 
 def test_openais_client_hands_the_event_on_in_a_body() -> None:
-    request = httpx.Request("POST", "http://host/v1")
+    request: Any = httpx.Request("POST", "http://host/v1")
     body = {"type": "overloaded_error", "message": "busy"}
     expected = (ProviderUnavailableError, "the stream reported overloaded_error: busy")
     assert told_of_a_stream(None, ValueError(), openai.APIError("x", request, body=body)) == expected
 
 
 def test_a_stream_that_only_broke_reported_nothing() -> None:
-    request = httpx.Request("POST", "http://host/v1")
+    request: Any = httpx.Request("POST", "http://host/v1")
     another_clients = type("APIError", (Exception,), {})
     for cause in (ValueError(), openai.APIError("x", request, body=None), another_clients()):
         assert told_of_a_stream(None, cause) == (InvalidResponseError, READING)
 
 
 def test_an_event_is_reported_by_streams_alone() -> None:
-    cause = openai.APIError("x", httpx.Request("POST", "http://host/v1"), body={"type": "overloaded_error"})
+    request: Any = httpx.Request("POST", "http://host/v1")
+    cause = openai.APIError("x", request, body={"type": "overloaded_error"})
     assert told(cause) == (ProviderError, "LiteLLM raised APIError")
 
 
