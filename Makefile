@@ -1,78 +1,88 @@
-# Each command does its own set-up: Python 3.11 or newer, with venv, is all that must be there.
+# Each target sets itself up. All that must be there is Python 3.11 or newer, with venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-UV := uv==0.13.9
-PIP_AUDIT := pip-audit==2.10.1
+PIP := -m pip --quiet --disable-pip-version-check
+LOCK = $(VENV)-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
+	--generate-hashes --quiet --custom-compile-command 'make lock'
 
-# LiteLLM fetches its price list from the network when it is imported, unless it is told not to.
+# Otherwise LiteLLM fetches these from the network when it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
-BENCH := .venv-bench
+.PHONY: help demo test lint soak canary mutants bench lock audit build clean
 
-.PHONY: demo test soak bench canary mutants lint lock audit build clean
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/runtime ## run the failover demo on an embedded loopback provider, without keys or network
+demo: $(VENV)/runtime ## run examples/failover.py: no keys, no network
 	@$(BIN)/python examples/failover.py
 
-test: lint ## ruff, mypy, pyright, and pytest with branch coverage
+test: lint ## run the linters, the type checkers, and all tests with branch coverage
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --cov --cov-report=term
 
-soak: $(VENV)/dev ## 1,000 calls at once, again and again for 60 s (make soak SECONDS=600), to see what is lost or left over
-	@SECONDS=$(or $(SECONDS),60) $(BIN)/python tests/soak.py
-
-canary: $(BIN)/python ## the newest LiteLLM, in .venv-canary: which of the facts that the tests pin have changed (build/canary.md)
-	@PYTHON=$(BIN)/python .ci/canary
-
-mutants: ## break the package in some 6,500 places, in .venv-mutants, to see which the tests don't notice (make mutants ROOMS="health retry")
-	@$(PYTHON) -m venv .venv-mutants
-	@.venv-mutants/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' mutmut==3.8.1 pytest-timeout==2.4.0
-	@.venv-mutants/bin/python tests/mutants.py $(ROOMS)
-
-bench: $(BENCH)/installed ## what failover costs, beside the alternatives, in nine minutes (QUICK=1: two, and nothing is written)
-	@cd tests && ../$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(REPORT),--report)
-
-lint: $(VENV)/dev
+lint: $(VENV)/dev ## run ruff, mypy and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-lock: | $(BIN)/python ## the newest versions allowed of all that the tests need, with their hashes, in requirements-dev.lock
+soak: $(VENV)/dev ## look for lost calls and leaks, with 1,000 calls at once, for 60 s (SECONDS=600)
+	@SECONDS=$(or $(SECONDS),60) PYTHONPATH=tests:tests/acceptance $(BIN)/python tools/soak.py
+
+canary: $(VENV)/runtime ## run the tests on the newest LiteLLM; report changes in build/canary.md
+	@PYTHON=$(BIN)/python .ci/canary
+
+mutants: | $(BIN)/python ## find code that no test checks (ROOMS="failover.retry gateway.errors")
+	@$(BIN)/python -m venv $(VENV)-mutants
+	@$(VENV)-mutants/bin/python $(PIP) install --upgrade pip
+	@$(VENV)-mutants/bin/python $(PIP) install --group dev -e . \
+		mutmut==3.8.1 pytest-timeout==2.4.0
+	@$(VENV)-mutants/bin/python tools/mutants.py $(ROOMS)
+
+bench: $(VENV)-bench/installed ## compare with the alternatives in 10 minutes (QUICK=1: 3, no report)
+	@cd tools && ../$(VENV)-bench/bin/python -m benchmarks \
+		$(if $(QUICK),--quick) $(if $(REPORT),--report)
+
+lock: | $(BIN)/python ## update both lock files to the newest versions allowed
 	@$(BIN)/python -m venv $(VENV)-lock
-	@$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--upgrade --quiet --custom-compile-command 'make lock' --output-file requirements-dev.lock
+	@$(VENV)-lock/bin/python $(PIP) install uv==0.13.9
+	$(LOCK) --group dev --output-file requirements-dev.lock
+	$(LOCK) --group build --constraints requirements-dev.lock --output-file requirements.lock
 
-audit: | $(BIN)/python ## whether anything in requirements-dev.lock is known to be vulnerable, where that can be learned
+audit: | $(BIN)/python ## look for known vulnerabilities in what the lock files pin
 	@$(BIN)/python -m venv $(VENV)-audit
-	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_AUDIT)
-	@$(VENV)-audit/bin/python tests/audit.py
+	@$(VENV)-audit/bin/python $(PIP) install pip-audit==2.10.1
+	@$(VENV)-audit/bin/python tools/audit.py
 
-build: $(VENV)/dev ## the wheel and the source archive, in dist/
+build: $(VENV)/dev ## build the wheel and the source archive in dist/
 	rm -rf dist
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m hatchling build
 
-clean:
-	rm -rf $(VENV) .venv-* dist build
+clean: ## delete the environments and what was built
+	rm -rf $(VENV) $(VENV)-* dist build
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module is needed (on Debian: python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "the venv module is needed (Debian: python3-venv)" >&2; exit 1; }
 
-$(VENV)/runtime: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+# The lock files are complete: nothing is resolved.
+$(VENV)/runtime: pyproject.toml requirements.lock | $(BIN)/python
+	$(BIN)/python $(PIP) install --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/dev: pyproject.toml requirements-dev.lock | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python $(PIP) install --no-deps --require-hashes -r requirements-dev.lock
+	$(BIN)/python $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/runtime
 
-# An environment of its own: the alternatives bring a hundred packages. Older pips can't resolve them.
-$(BENCH)/installed: pyproject.toml tests/benchmarks/requirements.txt
-	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e . -r tests/benchmarks/requirements.txt
+# The alternatives bring a hundred packages, so they get an environment of their own.
+# Older pips cannot resolve them.
+$(VENV)-bench/installed: pyproject.toml tools/benchmarks/requirements.txt
+	@test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python $(PIP) install --upgrade pip
+	$(VENV)-bench/bin/python $(PIP) install -e . -r tools/benchmarks/requirements.txt
 	@touch $@

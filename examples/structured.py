@@ -1,48 +1,60 @@
-"""Answers as values: JSON, a model, a list, a union; mended by the model, or by the next one. Runs without keys."""
+"""Ask for values: JSON, a model, a list, a union. Corrected, or asked of the next provider.
+
+Runs without keys.
+"""
 
 import asyncio
 from decimal import Decimal
 
 from pydantic import BaseModel
 
-from majordomo_cascade import LLMCascade, ProviderError, ResponseParsingError, ResponseValidationError
-from majordomo_cascade.testing import Reply, Status, rehearse
+from majordomo_cascade import (
+    LLMCascade,
+    ProviderError,
+    ResponseParsingError,
+    ResponseValidationError,
+    Target,
+)
+from majordomo_cascade.testing import Reply, Status, simulate
 
 
 class Invoice(BaseModel):
     number: str
-    total: Decimal
-    paid: bool = False
+    total: Decimal  # the model is asked for a string, which keeps every digit
+    paid: bool
 
 
 class Letter(BaseModel):
     sender: str
 
 
-ONE = Reply('{"number": "A-17", "total": 99.50, "paid": null}')  # null: OpenAI's strict mode has no optional fields
+ANYTHING = Reply('Here you are:\n```json\n{"currency": "EUR", "items": 3}\n```')
+ONE = Reply('{"number": "A-17", "total": "99.50", "paid": false}')
 MANY = Reply(
-    '{"value": [{"number": "A-17", "total": 99.5, "paid": false}, {"number": "A-18", "total": 12, "paid": true}]}'
+    '{"value": [{"number": "A-17", "total": "99.50", "paid": false}, '
+    '{"number": "A-18", "total": "12", "paid": true}]}'
 )
 LETTER = Reply('{"value": {"sender": "Ann"}}')
-WRONG = Reply('{"number": "A-17", "total": "a lot"}')
+WRONG = Reply('{"number": "A-17", "total": "a lot", "paid": false}')
 PROSE = Reply("The invoice is illegible, I am afraid.")
 REFUSAL = Status(400, "'response_format' of type 'json_schema' is not supported with this model.")
 
 
 async def types() -> None:
-    """What comes back is of the type that was asked for."""
-    anything = Reply('Here you are:\n```json\n{"currency": "EUR", "items": 3}\n```')
-    with rehearse(LLMCascade(["openai/gpt-4.1"]), [anything, ONE, MANY, LETTER]) as rehearsal:
-        ask = rehearsal.cascade
-        print((await ask.get_json_response("What is on the invoice?")).content)
+    """The answer is of the type that was asked for."""
+    cascade = LLMCascade(["openai/gpt-5.5"])
+    with simulate(cascade, [ANYTHING, ONE, MANY, LETTER]) as simulation:
+        response = await simulation.cascade.get_json_response("What is on the invoice?")
+        print(response.content)
 
-        invoice = (await ask.get_structured_json_response(Invoice, "Read the invoice.")).content
+        ask = simulation.cascade.get_structured_json_response
+        invoice = (await ask(Invoice, "Read the invoice.")).content
         print(invoice.number, invoice.total, invoice.paid)
 
-        invoices = (await ask.get_structured_json_response(list[Invoice], "Read all invoices.")).content
+        invoices = (await ask(list[Invoice], "Read all invoices.")).content
         print([invoice.number for invoice in invoices if invoice.paid])
 
-        match (await ask.get_structured_json_response(Invoice | Letter, "What is this?")).content:
+        match (await ask(Invoice | Letter, "What is this?")).content:
             case Invoice(number=number):
                 print("an invoice:", number)
             case Letter(sender=sender):
@@ -50,39 +62,44 @@ async def types() -> None:
 
 
 async def mistakes() -> None:
-    """An answer of another type is an error; the model can be shown it, or the next one asked."""
-    cascade = LLMCascade(["openai/gpt-4.1"])
-    with rehearse(cascade, [WRONG, WRONG, ONE]) as rehearsal:
+    """An answer of another type is an error, unless it is corrected or the next one is asked."""
+    cascade = LLMCascade(["openai/gpt-5.5"])
+    with simulate(cascade, [WRONG, WRONG, ONE]) as simulation:
+        ask = simulation.cascade.get_structured_json_response
         try:
-            await rehearsal.cascade.get_structured_json_response(Invoice, "Read the invoice.")
+            await ask(Invoice, "Read the invoice.")
         except ResponseValidationError as error:
             print("error:", error)
-        response = await rehearsal.cascade.get_structured_json_response(Invoice, "Read the invoice.", reasks=1)
-        shown = rehearsal.providers[0].requests[-1].json["messages"][-1]["content"]
-        print("reasked:", response.content.total, "after", shown.splitlines()[1])
+        response = await ask(Invoice, "Read the invoice.", validation_retries=1)
+        correction = simulation.providers[0].requests[-1].json["messages"][-1]["content"]
+        print("corrected:", response.content.total, "after", correction.splitlines()[1])
 
     cascade = LLMCascade(
-        ["openai/gpt-4.1", "gemini/gemini-2.5-flash"],
+        ["openai/gpt-5.5", "gemini/gemini-3.8-flash"],
         failover_on=(ProviderError, ResponseParsingError),
     )
-    with rehearse(cascade, PROSE, ONE) as rehearsal:
-        response = await rehearsal.cascade.get_structured_json_response(Invoice, "Read the invoice.")
+    with simulate(cascade, PROSE, ONE) as simulation:
+        ask = simulation.cascade.get_structured_json_response
+        response = await ask(Invoice, "Read the invoice.")
         print("failed over:", response.content.total, "from", response.provider)
 
 
-async def ladder() -> None:
-    """A provider that does not take a schema gets it in the prompt, from then on."""
-    with rehearse(LLMCascade(["openai/gpt-4.1"]), [REFUSAL, ONE]) as rehearsal:
+async def modes() -> None:
+    """A provider that refuses a schema as a parameter gets it in the prompt from then on."""
+    target = Target("openai", "gpt-5.5", structured_output="json_schema")
+    with simulate(LLMCascade([target]), [REFUSAL, ONE]) as simulation:
         for _ in range(2):
-            response = await rehearsal.cascade.get_structured_json_response(Invoice, "Read the invoice.")
-            rung = rehearsal.cascade.health[0].structured_output
-            print(f"asked {len(response.attempts)} time(s), now by {rung}; failed over: {response.failed_over}")
+            ask = simulation.cascade.get_structured_json_response
+            response = await ask(Invoice, "Read the invoice.")
+            attempts = len(response.attempts)
+            mode = simulation.cascade.health[0].structured_output
+            print(f"asked {attempts} time(s), now by {mode}; failed over: {response.failed_over}")
 
 
 async def main() -> None:
     await types()
     await mistakes()
-    await ladder()
+    await modes()
 
 
 if __name__ == "__main__":

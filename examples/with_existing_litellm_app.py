@@ -1,4 +1,4 @@
-"""A small program that uses LiteLLM, and the same program with a cascade: one line changes. Runs without keys."""
+"""A small program that uses LiteLLM, before and after: one line changes. Runs without keys."""
 
 import asyncio
 from typing import Any
@@ -9,19 +9,21 @@ from majordomo_cascade import LLMCascade
 
 MESSAGES = [{"role": "user", "content": "Name a colour."}]
 
-# A mock, so that this runs anywhere. LiteLLM's parameters pass through: take it out, and real providers answer.
+# LiteLLM's mock, so that this runs anywhere. Take it out, and the real providers answer.
 MOCK: dict[str, Any] = {"mock_response": "Blue."}
 
-cascade = LLMCascade([("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4.1")])
+cascade = LLMCascade([("openai", "gpt-5.4-mini"), ("anthropic", "claude-sonnet-5-5")])
 
 
 async def before() -> str:
-    response: Any = await litellm.acompletion(model="openai/gpt-4.1", messages=MESSAGES, temperature=0, **MOCK)
+    response: Any = await litellm.acompletion(
+        model="openai/gpt-5.4-mini", messages=MESSAGES, max_tokens=50, **MOCK
+    )
     return str(response.choices[0].message.content)
 
 
 async def after() -> str:
-    response = await cascade.acompletion(messages=MESSAGES, temperature=0, **MOCK)
+    response = await cascade.acompletion(messages=MESSAGES, max_tokens=50, **MOCK)
     return str(response.choices[0].message.content)
 
 

@@ -1,20 +1,21 @@
-"""One list of LLM providers in, one honest answer out, whoever is down. A thin layer over LiteLLM.
+"""Ask a list of LLM providers through LiteLLM; the first that works answers.
 
-from majordomo_cascade import LLMCascade
+::
 
-cascade = LLMCascade([("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4.1")])
-response = await cascade.get_response("Summarize this document: …")
-print(response.content, response.provider, response.cost)
+    cascade = LLMCascade([("anthropic", "claude-sonnet-5-5"), ("openai", "gpt-5.5")])
+    response = await cascade.get_response("Summarize this document: …")
 """
+
+import logging
 
 from .cascade import LLMCascade
 from .errors import (
     AuthenticationError,
+    BadRequestError,
     ConfigurationError,
     ContentPolicyError,
     ContextWindowExceededError,
     DeadlineExceededError,
-    InvalidRequestError,
     InvalidResponseError,
     MajordomoError,
     ModelNotFoundError,
@@ -25,29 +26,28 @@ from .errors import (
     ProviderUnavailableError,
     QuotaExceededError,
     RateLimitError,
-    RequestError,
     ResponseError,
     ResponseParsingError,
+    ResponseRejectedError,
     ResponseTruncatedError,
     ResponseValidationError,
     StreamInterruptedError,
     UnsupportedRequestError,
 )
-from .health import CircuitBreaker, TargetHealth
+from .failover import TargetHealth
+from .options import CircuitBreaker, RetryPolicy, Target
 from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse, Usage
-from .retry import RetryPolicy
 from .streaming import LLMStreamResponse, StreamRestarted, TextDelta
-from .target import Target
 
 __all__ = [
     "Attempt",
     "AuthenticationError",
+    "BadRequestError",
     "CircuitBreaker",
     "ConfigurationError",
     "ContentPolicyError",
     "ContextWindowExceededError",
     "DeadlineExceededError",
-    "InvalidRequestError",
     "InvalidResponseError",
     "LLMCascade",
     "LLMJSONResponse",
@@ -63,9 +63,9 @@ __all__ = [
     "ProviderUnavailableError",
     "QuotaExceededError",
     "RateLimitError",
-    "RequestError",
     "ResponseError",
     "ResponseParsingError",
+    "ResponseRejectedError",
     "ResponseTruncatedError",
     "ResponseValidationError",
     "RetryPolicy",
@@ -77,3 +77,6 @@ __all__ = [
     "UnsupportedRequestError",
     "Usage",
 ]
+
+# Nothing is printed where the application has not configured logging.
+logging.getLogger("majordomo_cascade").addHandler(logging.NullHandler())

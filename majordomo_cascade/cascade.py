@@ -1,83 +1,118 @@
-"""What users hold: a list of providers, and the ways to ask it."""
+"""``LLMCascade``: a list of providers, and the ways to ask it."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from types import EllipsisType
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from .asking import Question
-from .chunks import Chunks
-from .errors import ConfigurationError, InvalidRequestError, MajordomoError, ProviderError
-from .failover import Answer, Call, Clock, Limits, Rules, SystemClock
-from .gateway import NO_LIMIT, Endpoint, resolve
-from .health import Breaker, CircuitBreaker, TargetHealth
-from .request import Message, build_messages, check_messages, check_params, fresh
-from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse
-from .retry import RetryPolicy
-from .settings import Settings, seconds, times
-from .streaming import ChunkStream, LLMStreamResponse, Source, begun
-from .structured import Form, JSONForm, TextForm, schema_form, type_form
-from .target import Target
+from . import errors
+from .candidate import Candidate, Ladder, respond
+from .environment import options_from_environment
+from .errors import (
+    BadRequestError,
+    ConfigurationError,
+    MajordomoError,
+    ProviderError,
+    ResponseRejectedError,
+)
+from .failover import (
+    Breaker,
+    Call,
+    Clock,
+    Limits,
+    Rules,
+    RunningAttempt,
+    SystemClock,
+    TargetHealth,
+    Turn,
+    serve,
+)
+from .gateway import NO_LIMIT, Completion, TargetClient, brings_credentials, resolve
+from .options import (
+    NOT_GIVEN,
+    CircuitBreaker,
+    NotGiven,
+    RetryPolicy,
+    Target,
+    check_count,
+    check_plain_function,
+    check_seconds,
+    yes_or_no,
+)
+from .request import Message, build_messages, check_messages, check_params, copy
+from .responses import Attempt, LLMResponse
+from .signature import takes_arguments_of, takes_type_and_arguments_of
+from .streaming import ChunkStream, LLMStreamResponse, Source, StreamQuestion
+from .structured import Form, JSONForm, type_form
+from .structured.loop import JSONQuestion
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm  # unions are no `type` to a type checker
 
 T = TypeVar("T")
 
-#: Parameters that lead to the real providers, which no rehearsal may reach.
-WAYS_OUT = ("api_base", "api_key", "client", "extra_headers", "headers")
-
-#: Seconds that are left to a vendor to name the usage, and end, once it has given the finish reason.
-LAST_WORDS = 1.0
-
 Entry = Target | str | tuple[str, str]
-FailoverRule = type[BaseException] | tuple[type[BaseException], ...] | Callable[[MajordomoError], bool]
+ErrorType = type[BaseException]
+FailoverRule = ErrorType | Sequence[ErrorType] | Callable[[MajordomoError], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call's arguments, checked."""
+
+    messages: list[Message]
+    params: dict[str, Any]
+    limits: Limits
+    validation_retries: int | None = None
+    """None if the call says nothing of it."""
 
 
 @final
 class LLMCascade:
     """Providers in order of preference; the first that can answer does.
 
-        cascade = LLMCascade([("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4.1")])
+    ::
+
+        cascade = LLMCascade([("anthropic", "claude-sonnet-5-5"), ("openai", "gpt-5.5")])
         response = await cascade.get_response("Summarize this document: …")
         print(response.content, response.provider, response.cost)
 
-    Each target is asked up to three times, with waits in between; then the next one is. A mistake of the caller's is
-    raised at once. If all fail, the last ``ProviderError`` is raised, with everything that was tried in ``attempts``.
+    Each target is asked up to three times, with waits in between; then the next one is asked. A
+    mistake of the caller's is raised at once. If all targets fail, the last ``ProviderError`` is
+    raised, with every attempt in ``attempts``.
 
-    A cascade is immutable, safe to share between tasks, and works in any event loop. It pickles as its configuration,
-    *with the API keys it was given, in clear*: treat such a pickle as a secret.
+    A cascade is immutable, and safe to share between tasks and event loops. It pickles as its
+    configuration, *with the API keys it was given, in clear*.
 
     Args:
-        providers: ``("openai", "gpt-4.1")``, ``"openai/gpt-4.1"`` or ``Target(...)``; a bare name of a chat model that
-            LiteLLM knows will do, too.
+        providers: ``("openai", "gpt-5.5")``, ``"openai/gpt-5.5"``, ``Target(...)``, or the name of
+            a chat model that LiteLLM knows.
         retry: how often, and after which waits, one target is asked.
-        breaker: when a target that fails is asked last instead of in its turn; None for never.
-        timeout: seconds for one attempt, for a stream until its first content; None for no limit. A target's own comes
-            first, a call's before both.
-        first_token_timeout: seconds until the first content of a stream, where ``timeout`` shall be longer.
+        breaker: when a failing target is asked last instead of in its turn; None for never.
+        timeout: seconds for one attempt, for a stream until its first content; None for no limit. A
+            target's own beats it, a call's beats both.
+        first_token_timeout: seconds until the first content of a stream, if ``timeout`` is longer.
         stall_timeout: seconds of silence inside a stream; None for no limit.
-        deadline: seconds for the whole call, with all targets, retries and waits; None for no limit.
-        hedge_after: seconds without an answer after which the next target is asked beside a slow one, which may cost
-            two answers; None for never.
-        reasks: how often a target is shown what is wrong with its JSON, and asked again; each time may cost an answer.
-        failover_on: exception types, or a function from ``MajordomoError`` to bool: what moves a call on to the next
-            target. (``DeadlineExceededError`` never does.)
-        on_attempt: called with every ``Attempt`` as it ends. What it raises is logged, and breaks nothing.
-        **params: sent with every ``litellm.acompletion`` call. A target's own beat these, a call's beat both.
+        deadline: seconds for the whole call, retries and waits included; None for no limit.
+        hedge_after: seconds until the next target is asked beside a slow one, which may cost two
+            answers; None for never.
+        validation_retries: how often a target is asked to correct its JSON.
+        failover_on: the errors that move a call on to the next target: exception types, or a
+            function from ``MajordomoError`` to bool. ``DeadlineExceededError`` never does.
+        accept: a function from the finished ``LLMResponse`` to bool; at a no the next target is
+            asked. It does not see streams.
+        on_attempt: called with every ``Attempt`` as it ends. What it raises is only logged.
+        **params: sent with every ``litellm.acompletion`` call. A target's own beat these, a call's
+            beat both, a target's ``overrides`` beat all.
 
     Raises:
-        ConfigurationError: the cascade can't be built as asked.
+        ConfigurationError: the cascade cannot be built as asked.
     """
 
-    __slots__ = ("_config", "_endpoints", "_is_gateway", "_limits", "_reasks", "_rules")
+    __slots__ = ("_accept", "_candidates", "_config", "_limits", "_rules")
 
     def __init__(
         self,
@@ -90,87 +125,112 @@ class LLMCascade:
         stall_timeout: float | None = 30.0,
         deadline: float | None = None,
         hedge_after: float | None = None,
-        reasks: int = 0,
+        validation_retries: int = 0,
         failover_on: FailoverRule = (ProviderError,),
+        accept: Callable[[LLMResponse[Any]], bool] | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
         **params: Any,
     ) -> None:
         targets = _targets(providers)
-        if not isinstance(retry, RetryPolicy):
-            raise ConfigurationError(f"retry must be a RetryPolicy, such as RetryPolicy(attempts=2), not {retry!r}")
-        if not isinstance(breaker, CircuitBreaker | None):
-            raise ConfigurationError(
-                f"breaker must be a CircuitBreaker, such as CircuitBreaker(failures=5), or None, not {breaker!r}"
-            )
-        awaited = any(map(inspect.iscoroutinefunction, (on_attempt, getattr(on_attempt, "__call__", None))))  # noqa: B004
-        if on_attempt is not None and (awaited or not callable(on_attempt)):
-            raise ConfigurationError("on_attempt must be a plain function that takes an Attempt; it is not awaited")
-        params = fresh(check_params(params, (target.provider for target in targets), ConfigurationError))
-        for target in targets:
-            check_params(target.params, (target.provider,), ConfigurationError)
-        limits = {
+        _check_kind("retry", retry, RetryPolicy, "RetryPolicy(attempts=2)")
+        if breaker is not None:
+            _check_kind("breaker", breaker, CircuitBreaker, "CircuitBreaker(failures=5), or None")
+        if accept is not None:
+            check_plain_function("accept", accept, "an LLMResponse and returns True or False")
+        if on_attempt is not None:
+            check_plain_function("on_attempt", on_attempt, "an Attempt")
+        check_count("validation_retries", validation_retries, ConfigurationError)
+        times = {
             "timeout": timeout,
             "first_token_timeout": first_token_timeout,
             "stall_timeout": stall_timeout,
             "deadline": deadline,
             "hedge_after": hedge_after,
         }
-        limits = {name: seconds(name, value, ConfigurationError) for name, value in limits.items()}
-        self._reasks = times("reasks", reasks, ConfigurationError)
-        own = {"retry": retry, "breaker": breaker, "failover_on": failover_on, "on_attempt": on_attempt}
-        self._config: dict[str, Any] = {"providers": targets, **limits, "reasks": reasks, **own, **params}
-        self._endpoints = tuple(Endpoint(target, params, limits["timeout"]) for target in targets)
-        breakers = {endpoint: Breaker(breaker) for endpoint in self._endpoints}
-        self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock(), breakers)
-        self._limits = replace(Limits(**limits), timeout=...)
-        self._is_gateway = params.get("api_base") is not None
+        times = {name: check_seconds(name, times[name], ConfigurationError) for name in times}
+        vendors = [target.provider for target in targets]
+        params = copy(check_params(params, vendors, ConfigurationError))
+        self._config: dict[str, Any] = {
+            "providers": targets,
+            "retry": retry,
+            "breaker": breaker,
+            "validation_retries": validation_retries,
+            "failover_on": failover_on,
+            "accept": accept,
+            "on_attempt": on_attempt,
+            **times,
+            **params,
+        }
+        self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock())
+        self._limits = replace(Limits(**times), timeout=NOT_GIVEN)
+        self._accept = None if accept is None else yes_or_no("accept", accept)
+        clients = [TargetClient(target, params, times["timeout"]) for target in targets]
+        self._candidates = tuple(
+            Candidate(client, Breaker(breaker), Ladder(client.surest_mode)) for client in clients
+        )
 
     @classmethod
-    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **options: Any) -> LLMCascade:
-        """A cascade from ``MAJORDOMO_…`` variables, read from the environment and from a dotenv file.
+    def from_env(
+        cls, env_file: str | os.PathLike[str] | None = ".env", **options: Any
+    ) -> LLMCascade:
+        """Build a cascade from the ``MAJORDOMO_…`` variables of ``.env.example``.
 
-        ``MAJORDOMO_PROVIDERS=anthropic/claude-sonnet-4-5,openai/gpt-4.1`` is needed. ``MAJORDOMO_TIMEOUT``,
-        ``_FIRST_TOKEN_TIMEOUT``, ``_STALL_TIMEOUT``, ``_DEADLINE`` and ``_HEDGE_AFTER`` are seconds or "none",
-        ``_REASKS`` is a number; ``MAJORDOMO_RETRY_ATTEMPTS`` and its like are RetryPolicy's,
-        ``MAJORDOMO_BREAKER_FAILURES`` and its like CircuitBreaker's; all of them stand in ``.env.example``. The file's
-        variables, keys included, are put into the environment, where LiteLLM finds them; those that are set already
-        win. ``options`` are LLMCascade's own arguments, and win over both.
+        The file's variables, keys included, are put into the environment, where LiteLLM finds
+        them; those that are set already win.
+
+        Args:
+            env_file: the dotenv file; None for no file.
+            **options: LLMCascade's own arguments, which beat the variables.
 
         Raises:
-            ConfigurationError: a variable is missing, unknown or malformed, or a file other than ".env" is missing.
+            ConfigurationError: a variable is missing, unknown or malformed, or a file other than
+                ".env" is missing.
         """
-        _load_env_file(env_file)
-        options = {**_options_from(os.environ), **options}
+        options = options_from_environment(env_file) | options
         if not options["providers"]:
             raise ConfigurationError(
-                "MAJORDOMO_PROVIDERS is not set; expected a list such as anthropic/claude-sonnet-4-5,openai/gpt-4.1"
+                "MAJORDOMO_PROVIDERS is not set; expected a list such as "
+                "anthropic/claude-sonnet-5-5,openai/gpt-5.5"
             )
         return cls(**options)
+
+    def with_options(self, **options: Any) -> LLMCascade:
+        """Return a cascade of the same targets, which share their health, with other options.
+
+        Args:
+            **options: LLMCascade's own arguments but ``providers`` and ``breaker``.
+
+        Raises:
+            ConfigurationError: an option cannot be used, or belongs to the targets.
+        """
+        for name in ("providers", "breaker"):
+            if name in options:
+                raise ConfigurationError(
+                    f"{name} belongs to the targets, which with_options keeps: "
+                    "build another LLMCascade"
+                )
+        twin = LLMCascade(**{**self._config, **options})
+        twin._rules = replace(twin._rules, clock=self._rules.clock)
+        pairs = zip(twin._candidates, self._candidates, strict=True)
+        twin._candidates = tuple(
+            Candidate(own.client, shared.breaker, shared.ladder) for own, shared in pairs
+        )
+        return twin
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The targets, in order of preference."""
-        return tuple(endpoint.target for endpoint in self._endpoints)
+        return tuple(each.client.target for each in self._candidates)
 
     @property
     def health(self) -> tuple[TargetHealth, ...]:
         """How each target is doing, in order of preference."""
         now = self._rules.clock.now()
-        pairs = ((endpoint, self._rules.breakers[endpoint]) for endpoint in self._endpoints)
-        return tuple(
-            TargetHealth(
-                endpoint.provider,
-                endpoint.model,
-                breaker.state(now),
-                breaker.failures,
-                breaker.cooldown(now),
-                endpoint.ladder.rung(),
-            )
-            for endpoint, breaker in pairs
-        )
+        return tuple(each.health(now) for each in self._candidates)
 
-    async def get_response(
+    def _prepare(
         self,
+        /,
         user_prompt: str | None = None,
         system_prompt: str | None = None,
         *,
@@ -178,234 +238,218 @@ class LLMCascade:
         temperature: float | None = None,
         top_p: float | None = None,
         max_tokens: int | None = None,
-        timeout: float | EllipsisType | None = ...,
-        deadline: float | EllipsisType | None = ...,
-        hedge_after: float | EllipsisType | None = ...,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        deadline: float | NotGiven | None = NOT_GIVEN,
+        validation_retries: int | NotGiven = NOT_GIVEN,
         **params: Any,
-    ) -> LLMResponse:
+    ) -> Question:
+        """Check the arguments that the ways to ask share, before any request."""
+        if temperature is not None:
+            params["temperature"] = temperature
+        if top_p is not None:
+            params["top_p"] = top_p
+        if max_tokens is not None:
+            params["max_tokens"] = max_tokens
+        retries = None
+        if validation_retries is not NOT_GIVEN:
+            retries = check_count("validation_retries", validation_retries, BadRequestError)
+        asked = build_messages(user_prompt, system_prompt, messages)
+        return Question(asked, self._checked(params), self._limited(timeout, deadline), retries)
+
+    @takes_arguments_of(_prepare)
+    async def get_response(self, question: Question) -> LLMResponse[str]:
         """Ask for text.
 
         Args:
-            user_prompt: what to answer; or give ``messages``.
+            user_prompt: the question; or give ``messages``.
             system_prompt: how to answer it.
-            messages: many turns, images, tool results, in OpenAI's format, instead of the prompts.
+            messages: turns, images, tool results, in OpenAI's format, instead of the prompts.
             temperature: not sent if None, nor are ``top_p`` and ``max_tokens``.
             top_p: see ``temperature``.
-            max_tokens: the longest answer. One that it cuts comes back with ``finish_reason="length"``.
-            timeout: seconds for one attempt, instead of the target's and the cascade's; None for no limit.
+            max_tokens: the longest answer. One that it cuts comes with ``finish_reason="length"``.
+            timeout: seconds for one attempt, instead of the target's and the cascade's; None for no
+                limit.
             deadline: seconds for the whole call, instead of the cascade's; None for no limit.
-            hedge_after: seconds after which the next target is asked as well, instead of the cascade's; None for never.
-            **params: anything else that ``litellm.acompletion`` takes; they beat the target's and the cascade's.
+            validation_retries: for answers that are JSON only.
+            **params: anything else that ``litellm.acompletion`` takes; they beat the target's and
+                the cascade's.
 
         Raises:
-            RequestError: the request is at fault; mistakes that can be seen here are seen before any request.
-            ResponseTruncatedError: ``max_tokens`` was spent before any text came.
-            ProviderError: no target could serve; this is what the last one said.
+            BadRequestError: the request is at fault. Checks here come before any request.
+            ResponseTruncatedError: the answer was cut before any text came.
+            ResponseRejectedError: ``accept`` refused the last answer.
+            ProviderError: no target could serve; this is the last one's error.
         """
-        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-        limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
-        asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMResponse(**await self._ask(TextForm(), asked, limits, sent))
+        _refuse_retries(question)
+        return await self._ask_for_text(question)
 
+    @takes_arguments_of(_prepare)
     async def get_json_response(
-        self,
-        user_prompt: str | None = None,
-        system_prompt: str | None = None,
-        *,
-        messages: Sequence[Message] | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        timeout: float | EllipsisType | None = ...,
-        deadline: float | EllipsisType | None = ...,
-        hedge_after: float | EllipsisType | None = ...,
-        schema: Mapping[str, Any] | None = None,
-        reasks: int | EllipsisType = ...,
-        **params: Any,
-    ) -> LLMJSONResponse:
-        """Ask for a JSON object or array, as ``get_structured_json_response`` does it.
+        self, question: Question
+    ) -> LLMResponse[dict[str, Any] | list[Any]]:
+        """Ask for a JSON object or array.
 
-        Args:
-            schema: a JSON Schema that the answer must match (``$ref`` only within it; ``format`` is not checked). None
-                for any shape.
-            reasks: how often a target is shown what is wrong with its answer and asked again, instead of the cascade's.
-
-        The other arguments and errors are those of ``get_response``, and:
-
-        Raises:
-            ResponseParsingError: the answer is not JSON.
-            ResponseValidationError: the answer is JSON, but does not match the schema.
-            ResponseTruncatedError: ``max_tokens`` cut the answer.
+        Arguments and errors are those of ``get_structured_json_response``, without the type.
         """
-        form: Form[dict[str, Any] | list[Any]] = JSONForm() if schema is None else schema_form(schema)
-        if schema is not None and "response_format" in params:
-            raise InvalidRequestError("response_format is made from schema here; give only one of them")
-        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-        limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
-        asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMJSONResponse(**await self._ask(form, asked, limits, sent, reasks))
+        return await self._ask_for_json(JSONForm(), question)
 
+    @takes_type_and_arguments_of(_prepare)
     async def get_structured_json_response(
-        self,
-        response_model: TypeForm[T],
-        user_prompt: str | None = None,
-        system_prompt: str | None = None,
-        *,
-        messages: Sequence[Message] | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        timeout: float | EllipsisType | None = ...,
-        deadline: float | EllipsisType | None = ...,
-        hedge_after: float | EllipsisType | None = ...,
-        reasks: int | EllipsisType = ...,
-        **params: Any,
-    ) -> LLMStructuredResponse[T]:
-        """Ask for a value of a type, by the surest way that the target takes.
+        self, response_model: TypeForm[T], question: Question
+    ) -> LLMResponse[T]:
+        """Ask for a value of a type, in the surest way that the target takes.
 
-        That is its JSON Schema as a parameter, or JSON mode with the schema in the prompt, or the schema in the prompt
-        alone. It begins where LiteLLM (or the Target) says that the model stands, and goes on one rung lower, for the
-        life of the cascade, where the provider refuses that, or where two answers in a row are no JSON.
+        That is its JSON Schema as a parameter, JSON mode with the schema in the prompt, or the
+        schema in the prompt alone. A target that refuses one way and takes a lower one is asked
+        by the lower one from then on.
 
         Args:
-            response_model: anything that pydantic's ``TypeAdapter`` takes: a model, a dataclass, a TypedDict,
-                ``list[Item]``, a union, a primitive.
-            reasks: how often a target is shown what is wrong with its answer and asked again, instead of the cascade's.
+            response_model: anything that pydantic's ``TypeAdapter`` takes: a model, a dataclass, a
+                TypedDict, ``list[Item]``, a union, a primitive.
+            validation_retries: instead of the cascade's.
 
         The other arguments and errors are those of ``get_response``, and:
 
         Raises:
             ResponseValidationError: the answer is JSON, but not of that type.
             ResponseParsingError: the answer is not JSON.
-            ResponseTruncatedError: ``max_tokens`` cut the answer.
+            ResponseTruncatedError: the answer was cut.
         """
-        if "response_format" in params:
-            raise InvalidRequestError("response_format is made from response_model here; give only one of them")
-        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-        limits = self._limited(timeout=timeout, deadline=deadline, hedge_after=hedge_after)
-        form = type_form(response_model)
-        asked = build_messages(user_prompt, system_prompt, messages)
-        return LLMStructuredResponse(**await self._ask(form, asked, limits, sent, reasks))
+        if "response_format" in question.params:
+            raise BadRequestError(
+                "response_format is made from response_model here; give only one of them"
+            )
+        return await self._ask_for_json(type_form(response_model), question)
 
-    async def get_response_stream(
-        self,
-        user_prompt: str | None = None,
-        system_prompt: str | None = None,
-        *,
-        messages: Sequence[Message] | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        timeout: float | EllipsisType | None = ...,
-        first_token_timeout: float | EllipsisType | None = ...,
-        stall_timeout: float | EllipsisType | None = ...,
-        deadline: float | EllipsisType | None = ...,
-        hedge_after: float | EllipsisType | None = ...,
-        **params: Any,
-    ) -> LLMStreamResponse:
-        """Ask for text as it is written. Returns when the first of it has come; until then it fails over as any call.
+    @takes_arguments_of(_prepare)
+    async def get_response_stream(self, question: Question) -> LLMStreamResponse:
+        """Ask for text as it is written. Returns when the first of it has come.
 
-        Arguments and errors are those of ``get_response``, and ``first_token_timeout`` and ``stall_timeout``: seconds,
-        instead of the cascade's. What happens when the stream breaks later is up to the way it is read: see
-        ``LLMStreamResponse``.
+        Until then it fails over as any call. If the stream breaks later, the way in which it is
+        read decides what happens: see ``LLMStreamResponse``. Arguments and errors are those of
+        ``get_response``.
         """
-        sent = self._checked(params, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-        asked = build_messages(user_prompt, system_prompt, messages)
-        limits = self._limited(
-            timeout=timeout,
-            first_token_timeout=first_token_timeout,
-            stall_timeout=stall_timeout,
-            deadline=deadline,
-            hedge_after=hedge_after,
-        )
-        return LLMStreamResponse(await self._open(asked, limits, sent))
+        _refuse_retries(question)
+        return LLMStreamResponse(await self._open(question))
 
     async def acompletion(
         self,
         messages: Sequence[Message],
         *,
         stream: bool | None = None,
-        timeout: float | EllipsisType | None = ...,
-        first_token_timeout: float | EllipsisType | None = ...,
-        stall_timeout: float | EllipsisType | None = ...,
-        deadline: float | EllipsisType | None = ...,
-        hedge_after: float | EllipsisType | None = ...,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        deadline: float | NotGiven | None = NOT_GIVEN,
         **params: Any,
     ) -> Any:
-        """``litellm.acompletion`` without ``model``: takes what it takes, gives back LiteLLM's own ``ModelResponse``.
+        """Ask as ``litellm.acompletion`` without ``model``; returns LiteLLM's ``ModelResponse``.
 
-        With ``stream=True`` it gives back an async iterator of LiteLLM's own chunks, with ``aclose``. It fails over
-        until the first content; if it breaks later, it raises ``StreamInterruptedError``.
+        With ``stream=True`` it returns an async iterator of LiteLLM's own chunks, with ``aclose``.
+        It fails over until the first content; if it breaks later, it raises
+        ``StreamInterruptedError``.
 
         Raises:
-            RequestError, ResponseTruncatedError, ProviderError: as for ``get_response``. LiteLLM's own exception is
-                the ``__cause__``.
+            MajordomoError: as ``get_response``. LiteLLM's own exception is the ``__cause__``.
         """
-        sent, asked = self._checked(params), check_messages(messages)
-        limits = self._limited(
-            timeout=timeout,
-            first_token_timeout=first_token_timeout,
-            stall_timeout=stall_timeout,
-            deadline=deadline,
-            hedge_after=hedge_after,
-        )
+        asked = check_messages(messages)
+        question = Question(asked, self._checked(params), self._limited(timeout, deadline))
         if stream:
-            return ChunkStream(await self._open(asked, limits, sent))
-        return (await self._ask(TextForm(), asked, limits, sent))["raw"]
+            return ChunkStream(await self._open(question))
+        return (await self._ask_for_text(question)).raw
 
-    def _limited(self, **given: float | EllipsisType | None) -> Limits:
-        """The cascade's times, and instead of them those that were given with a call."""
-        own = {name: seconds(name, value, InvalidRequestError) for name, value in given.items() if value is not ...}
-        return replace(self._limits, **own) if own else self._limits
+    def _checked(self, params: dict[str, Any]) -> dict[str, Any]:
+        if not params:
+            return params
+        vendors = [each.provider for each in self._candidates]
+        is_gateway = self._config.get("api_base") is not None
+        return check_params(params, vendors, BadRequestError, is_gateway=is_gateway)
 
-    def _checked(self, params: dict[str, Any], **sampling: float | None) -> dict[str, Any]:
-        """The parameters of a call, those that are not set left out."""
-        if params:
-            providers = (endpoint.provider for endpoint in self._endpoints)
-            params = check_params(params, providers, InvalidRequestError, gateway=self._is_gateway)
-        params.update((name, value) for name, value in sampling.items() if value is not None)
-        return params
+    def _limited(
+        self, timeout: float | NotGiven | None, deadline: float | NotGiven | None
+    ) -> Limits:
+        limits = self._limits
+        if timeout is not NOT_GIVEN:
+            limits = replace(limits, timeout=check_seconds("timeout", timeout, BadRequestError))
+        if deadline is not NOT_GIVEN:
+            limits = replace(limits, deadline=check_seconds("deadline", deadline, BadRequestError))
+        return limits
 
-    async def _ask(
+    async def _ask_for_text(self, question: Question) -> LLMResponse[str]:
+        params = _with_timeout(question)
+
+        async def ask(turn: Turn[Candidate]) -> tuple[str, Completion]:
+            while True:
+                try:
+                    async with turn.attempt() as attempt:
+                        completion = await turn.target.client.complete(question.messages, params)
+                        attempt.used(completion.usage, completion.cost)
+                        text = completion.text()
+                        self._check_accepted(turn, attempt, text, completion)
+                        return text, completion
+                except MajordomoError as error:
+                    await turn.back_off(error)
+
+        turn, (text, completion) = await serve(self._call(question), ask)
+        return respond(turn, text, completion)
+
+    async def _ask_for_json(self, form: Form[T], question: Question) -> LLMResponse[T]:
+        retries = question.validation_retries
+        if retries is None:
+            retries = self._config["validation_retries"]
+        params = _with_timeout(question)
+        ask = JSONQuestion(form, question.messages, params, retries, self._check_accepted).ask
+        turn, (value, completion) = await serve(self._call(question), ask)
+        return respond(turn, value, completion)
+
+    async def _open(self, question: Question) -> Source:
+        call = self._call(question, is_stream=True)
+        return await Source.open(call, StreamQuestion(question.messages, question.params))
+
+    def _call(self, question: Question, *, is_stream: bool = False) -> Call[Candidate]:
+        own = brings_credentials(question.params)
+        return Call(
+            self._rules,
+            self._candidates,
+            question.limits,
+            is_stream=is_stream,
+            has_own_credentials=own,
+        )
+
+    def _check_accepted(
         self,
-        form: Form[T],
-        messages: list[Message],
-        limits: Limits,
-        params: dict[str, Any],
-        reasks: int | EllipsisType = ...,
-    ) -> dict[str, Any]:
-        """The path of all ways to ask for a whole answer: the fields of a Response."""
-        if limits.timeout is not ...:
-            params["timeout"] = limits.timeout or NO_LIMIT
-        reasks = self._reasks if reasks is ... else times("reasks", reasks, InvalidRequestError)
-        question = Question(form, messages, params, reasks)
-        turn = await Call(self._rules, self._endpoints, limits, question.ask).serve()
-        return turn.report(*turn.answer.value)
+        turn: Turn[Candidate],
+        attempt: RunningAttempt,
+        content: Any,
+        completion: Completion,
+    ) -> None:
+        """Ask ``accept``.
 
-    async def _open(self, messages: list[Message], limits: Limits, params: dict[str, Any]) -> Source:
-        """The path of all ways to ask for a stream."""
-        silence = limits.stall_timeout or NO_LIMIT  # LiteLLM's timeout is for each read
+        Raises:
+            ResponseRejectedError: it said no.
+        """
+        if self._accept is None:
+            return
+        response = respond(turn, content, completion, pending=attempt)
+        if not self._accept(response):
+            target = turn.target
+            raise ResponseRejectedError(
+                f"{target.name}: accept refused the answer, which is in response",
+                provider=target.provider,
+                model=target.model,
+                response=response,
+            )
 
-        def last_words() -> asyncio.Timeout:
-            return self._rules.clock.timeout(min(LAST_WORDS, silence / 2, call.remaining() / 2))
+    def _twin(self, targets: list[Target], clock: Clock, without: Sequence[str]) -> LLMCascade:
+        """Return the same cascade for a simulation: other targets, another clock.
 
-        async def ask(endpoint: Endpoint) -> Answer[Chunks]:
-            timeout = endpoint.timeout if limits.timeout is ... else limits.timeout
-            sent = {**params, "timeout": max(timeout or NO_LIMIT, silence)}
-            return await begun(endpoint, await endpoint.stream(messages, sent, last_words))
-
-        call = Call(self._rules, self._endpoints, limits, ask, is_stream=True)
-        return Source(call, await call.serve())
-
-    def _rehearsed(self, targets: list[Target], clock: Clock) -> LLMCascade:
-        """The same cascade over other targets and another clock, for ``majordomo_cascade.testing``."""
-        config = {name: value for name, value in self._config.items() if name not in WAYS_OUT}
+        ``without`` names parameters of the cascade that lead to the real providers.
+        """
+        config = {name: value for name, value in self._config.items() if name not in without}
         twin = LLMCascade(**{**config, "providers": targets})
         twin._rules = replace(twin._rules, clock=clock)
         return twin
 
     def __repr__(self) -> str:
-        names = ", ".join(repr(f"{target.provider}/{target.model}") for target in self.targets)
+        names = ", ".join(repr(each.name) for each in self._candidates)
         return f"LLMCascade([{names}])"
 
     def __reduce__(self) -> tuple[Callable[..., LLMCascade], tuple[dict[str, Any]]]:
@@ -414,93 +458,79 @@ class LLMCascade:
                 pickle.dumps(value)
             except Exception as error:
                 raise pickle.PicklingError(
-                    f"this LLMCascade can't be pickled because of its {name} ({type(value).__name__}): "
-                    "use a function or class that can be imported by name, or build the cascade where it is used"
+                    f"this LLMCascade can't be pickled because of its {name} "
+                    f"({type(value).__name__}): use a function or class that can be imported by "
+                    "name, or build the cascade where it is used"
                 ) from error
         return _rebuild, (self._config,)
 
 
-def _targets(providers: Any) -> list[Target]:
-    """The checked targets of a cascade."""
-    if isinstance(providers, str | Target | Mapping) or not isinstance(providers, Iterable):
-        raise ConfigurationError(
-            f"providers must be a list such as [('openai', 'gpt-4.1')], not {type(providers).__name__}"
-        )
-    entries = list(providers)
-    if not entries:
-        raise ConfigurationError("providers is empty; a cascade needs at least one, such as ('openai', 'gpt-4.1')")
-    if isinstance(providers, tuple) and len(entries) == 2 and all(isinstance(e, str) and "/" not in e for e in entries):
-        raise ConfigurationError("providers must be a list of pairs such as [('openai', 'gpt-4.1')], not one pair")
-    return [resolve(entry) for entry in entries]
-
-
-def _rule(failover_on: Any) -> Callable[[MajordomoError], bool]:
-    """``failover_on`` as a function."""
-    types = failover_on if isinstance(failover_on, tuple) else (failover_on,)
-    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types):
-        return lambda error: isinstance(error, types)
-    if callable(failover_on) and not isinstance(failover_on, type):
-        return lambda error: bool(failover_on(error))
-    raise ConfigurationError(
-        f"failover_on must be exception types such as (ProviderError,), or a function from an error to bool, "
-        f"not {failover_on!r}"
-    )
-
-
 def _rebuild(config: dict[str, Any]) -> LLMCascade:
-    """Unpickle a cascade."""
     return LLMCascade(**config)
 
 
-def _load_env_file(env_file: str | os.PathLike[str] | None) -> None:
-    """Put a dotenv file's variables into the environment, without touching those that are set."""
-    if env_file is None:
-        return
-    from dotenv import load_dotenv  # noqa: PLC0415 - importing the package must stay quick
-
-    if not Path(env_file).is_file():
-        if str(env_file) != ".env":
-            raise ConfigurationError(f"env_file {str(env_file)!r} does not exist")
-        return
-    load_dotenv(env_file, override=False)
+def _with_timeout(question: Question) -> dict[str, Any]:
+    """Return a call's parameters, with the time limit that LiteLLM gets if the call has one."""
+    timeout = question.limits.timeout
+    if timeout is NOT_GIVEN:
+        return question.params
+    return {**question.params, "timeout": timeout or NO_LIMIT}
 
 
-#: The times that an environment variable can set, and the groups of settings that begin with a name of their own.
-TIMES = ("TIMEOUT", "FIRST_TOKEN_TIMEOUT", "STALL_TIMEOUT", "DEADLINE", "HEDGE_AFTER")
-GROUPS: dict[str, type[Settings]] = {"RETRY": RetryPolicy, "BREAKER": CircuitBreaker}
-
-
-def _options_from(environ: Mapping[str, str]) -> dict[str, Any]:
-    """LLMCascade's arguments from ``MAJORDOMO_…`` variables."""
-    ours = (
-        (name.removeprefix("MAJORDOMO_"), value) for name, value in environ.items() if name.startswith("MAJORDOMO_")
-    )
-    given = {name: value for name, value in ours if value.strip()}
-    grouped = {f"{group}_{name.upper()}": (group, name) for group, kind in GROUPS.items() for name in kind.model_fields}
-    if unknown := given.keys() - {"PROVIDERS", "REASKS", *TIMES} - grouped.keys():
-        raise ConfigurationError(
-            f"MAJORDOMO_{min(unknown)} is not a setting; expected MAJORDOMO_"
-            + ", _".join(("PROVIDERS", *TIMES, "REASKS", *grouped))
+def _refuse_retries(question: Question) -> None:
+    if question.validation_retries is not None:
+        raise BadRequestError(
+            "validation_retries is for answers that are JSON: ask with get_json_response or "
+            "get_structured_json_response"
         )
-    providers = (entry.strip() for entry in given.get("PROVIDERS", "").split(","))
-    options: dict[str, Any] = {"providers": [entry for entry in providers if entry]}
-    for name in given.keys() & TIMES:
-        limit = None if given[name].strip().lower() == "none" else _number(name, given[name])
-        options[name.lower()] = seconds(f"MAJORDOMO_{name}", limit, ConfigurationError)
-    if "REASKS" in given:
-        options["reasks"] = times("MAJORDOMO_REASKS", _number("REASKS", given["REASKS"]), ConfigurationError)
-    for group, kind in GROUPS.items():
-        fields = {
-            field: _number(name, given[name]) for name, (of, field) in grouped.items() if of == group and name in given
-        }
-        if fields:
-            options[group.lower()] = kind(**fields)
-    return options
 
 
-def _number(name: str, text: str) -> float:
-    """A number from a variable, an int where it is one."""
-    try:
-        return int(text) if text.strip().isdigit() else float(text)
-    except ValueError:
-        raise ConfigurationError(f"MAJORDOMO_{name} must be a number, not {text!r}") from None
+def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigurationError(
+            f"{name} must be a {kind.__name__}, such as {example}, not {value!r}"
+        )
+
+
+def _targets(providers: Any) -> list[Target]:
+    """Return the checked targets of a cascade."""
+    example = "a list such as [('openai', 'gpt-5.5')]"
+    if isinstance(providers, str | Target | Mapping) or not isinstance(providers, Iterable):
+        raise ConfigurationError(f"providers must be {example}, not {type(providers).__name__}")
+    entries = list(providers)
+    if not entries:
+        raise ConfigurationError(f"providers is empty; expected {example}")
+    names = [entry for entry in entries if isinstance(entry, str) and "/" not in entry]
+    if isinstance(providers, tuple) and len(entries) == len(names) == 2:
+        raise ConfigurationError(f"providers must be {example}, not one pair")
+    return [_checked(resolve(entry)) for entry in entries]
+
+
+def _checked(target: Target) -> Target:
+    """Return a target whose parameters are checked, and say nothing of LiteLLM's retries."""
+    checked = {
+        name: check_params(params, [target.provider], ConfigurationError)
+        for name, params in (("params", target.params), ("overrides", target.overrides))
+    }
+    return target.model_copy(update=checked)
+
+
+def _rule(failover_on: Any) -> Callable[[MajordomoError], bool]:
+    """Return ``failover_on`` as a function."""
+    if callable(failover_on) and not isinstance(failover_on, type):
+        check_plain_function("failover_on", failover_on, "an error and returns True or False")
+        return yes_or_no("failover_on", failover_on)
+    kinds = tuple(failover_on) if isinstance(failover_on, list | tuple) else (failover_on,)
+    raised = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise ConfigurationError(
+                "failover_on must be exception types such as (ProviderError,), or a function from "
+                f"an error to bool, not {failover_on!r}"
+            )
+        if not any(issubclass(each, kind) for each in raised):
+            raise ConfigurationError(
+                f"failover_on has {kind.__name__}, which is never raised here; expected types of "
+                "majordomo_cascade, such as RateLimitError"
+            )
+    return lambda error: isinstance(error, kinds)

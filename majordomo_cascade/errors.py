@@ -1,20 +1,20 @@
 """Everything this package raises, in one tree.
 
     MajordomoError                          .attempts
-    ├── ConfigurationError (ValueError)     the cascade can't be built as asked
-    ├── RequestError                        the request is at fault: no other provider is asked
-    │   ├── InvalidRequestError
+    ├── ConfigurationError (ValueError)     the cascade cannot be built, or used, as asked
+    ├── BadRequestError                     the request is at fault: no other provider is asked
     │   └── ContentPolicyError
-    ├── ResponseError                       an answer came, this call can't use it
+    ├── ResponseError                       an answer came, but this call cannot use it
     │   ├── ResponseParsingError            not JSON
-    │   │   └── ResponseValidationError     JSON, but not the schema's
-    │   └── ResponseTruncatedError          cut by max_tokens
-    └── ProviderError                       this provider can't serve now: the next one is asked
+    │   │   └── ResponseValidationError     JSON, but not of the type
+    │   ├── ResponseTruncatedError          cut by max_tokens
+    │   └── ResponseRejectedError           refused by ``accept``: the next provider is asked
+    └── ProviderError                       this provider cannot serve now: the next one is asked
         ├── RateLimitError                  retried first
         ├── ProviderUnavailableError        retried first
         ├── ProviderConnectionError         retried first
         ├── InvalidResponseError            retried first
-        ├── ProviderTimeoutError            (TimeoutError) retried only where no other provider is left
+        ├── ProviderTimeoutError            (TimeoutError) retried only if no other target is left
         ├── StreamInterruptedError
         ├── DeadlineExceededError           (TimeoutError) ends the call
         ├── AuthenticationError
@@ -24,8 +24,8 @@
         ├── ContextWindowExceededError
         └── UnsupportedRequestError
 
-All of them pickle. What a pickle leaves behind is ``original_error`` and ``__cause__``: LiteLLM's
-exceptions do not all pickle, and they may quote the prompt.
+All of them pickle, without ``original_error`` and ``__cause__``: LiteLLM's exceptions do not all
+pickle, and they may quote the prompt.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .responses import Attempt
+    from .responses import Attempt, LLMResponse
 
 
 class MajordomoError(Exception):
     """Anything that goes wrong in a cascade."""
 
     attempts: tuple[Attempt, ...] = ()
-    """Everything that was tried in the call that raised this, in the order in which it began."""
+    """Every attempt of the call that raised this, in the order in which they began."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -59,23 +59,19 @@ def _rebuild(kind: type[MajordomoError], args: tuple[Any, ...]) -> MajordomoErro
 
 
 class ConfigurationError(MajordomoError, ValueError):
-    """The cascade can't be built as asked."""
+    """The cascade cannot be built, or used, as asked."""
 
 
-class RequestError(MajordomoError):
-    """The request itself is at fault, so no other provider is asked."""
+class BadRequestError(MajordomoError):
+    """The request itself is at fault: a check found it, or a provider answered 400 or 422."""
 
 
-class InvalidRequestError(RequestError):
-    """Malformed messages or a wrong parameter: found before any request, or told by a 400 or 422."""
-
-
-class ContentPolicyError(RequestError):
-    """Refused by a safety system: the request, or the answer's content filter."""
+class ContentPolicyError(BadRequestError):
+    """A safety system refused the request, or held back the answer."""
 
 
 class ResponseError(MajordomoError):
-    """An answer came, and was paid for, but this call can't use it."""
+    """An answer came and was paid for, but this call cannot use it."""
 
     def __init__(self, message: str = "", *, provider: str = "", model: str = "") -> None:
         super().__init__(message)
@@ -84,39 +80,43 @@ class ResponseError(MajordomoError):
 
 
 class ResponseParsingError(ResponseError):
-    """The answer is not JSON. ``raw_content`` holds it; the message never does, but a traceback shows how it began."""
+    """The answer, in ``raw_content``, is not JSON. A note in the traceback shows its start."""
 
-    def __init__(self, message: str = "", *, provider: str = "", model: str = "", raw_content: str = "") -> None:
-        super().__init__(message, provider=provider, model=model)
+    def __init__(self, message: str = "", *, raw_content: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
         self.raw_content = raw_content
 
 
 class ResponseValidationError(ResponseParsingError):
-    """The answer is JSON, but not what the schema asks for. ``errors`` is pydantic's list of problems."""
+    """The answer is JSON, but not of the type; ``errors`` is pydantic's list of problems."""
 
     def __init__(
-        self,
-        message: str = "",
-        *,
-        provider: str = "",
-        model: str = "",
-        raw_content: str = "",
-        errors: list[dict[str, Any]] | None = None,
+        self, message: str = "", *, errors: list[dict[str, Any]] | None = None, **fields: Any
     ) -> None:
-        super().__init__(message, provider=provider, model=model, raw_content=raw_content)
+        super().__init__(message, **fields)
         self.errors = errors or []
 
 
 class ResponseTruncatedError(ResponseError):
-    """The answer was cut by ``max_tokens``: JSON that ends early, or no text at all."""
+    """``max_tokens`` cut the answer: JSON that ends early, or no text at all."""
 
-    def __init__(self, message: str = "", *, provider: str = "", model: str = "", partial_content: str = "") -> None:
-        super().__init__(message, provider=provider, model=model)
+    def __init__(self, message: str = "", *, partial_content: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
         self.partial_content = partial_content
 
 
+class ResponseRejectedError(ResponseError):
+    """``accept`` said no to the answer, which is in ``response``. The next target is asked."""
+
+    def __init__(
+        self, message: str = "", *, response: LLMResponse[Any] | None = None, **fields: Any
+    ) -> None:
+        super().__init__(message, **fields)
+        self.response = response
+
+
 class ProviderError(MajordomoError):
-    """This provider can't serve now. ``provider`` and ``model`` are the cascade's own, not LiteLLM's guess."""
+    """This provider cannot serve now. ``provider`` and ``model`` are the target's."""
 
     def __init__(
         self,
@@ -133,9 +133,9 @@ class ProviderError(MajordomoError):
         self.provider = provider
         self.model = model
         self.status_code = status_code
-        """The HTTP status of an error on the wire (or of a mock's), None where no such answer came."""
+        """The HTTP status of the answer (or of a mock's); None if there was no answer."""
         self.retry_after = retry_after
-        """Seconds the provider asks to wait, from the header or, for Gemini, the body."""
+        """Seconds that the provider asks to wait, from the header or, for Gemini, the body."""
         self.request_id = request_id
         """The provider's own id of the request, for its support."""
         self.original_error = original_error
@@ -175,7 +175,7 @@ class DeadlineExceededError(ProviderError, TimeoutError):
 
 
 class AuthenticationError(ProviderError):
-    """401, or a key that is missing or malformed (seen before any request)."""
+    """401, or no key, or a key that cannot be sent."""
 
 
 class PermissionDeniedError(ProviderError):
@@ -195,4 +195,4 @@ class ContextWindowExceededError(ProviderError):
 
 
 class UnsupportedRequestError(ProviderError):
-    """A parameter, tool or schema that this provider can't take; another may."""
+    """A parameter, tool or schema that this provider cannot take; another may."""

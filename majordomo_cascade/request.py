@@ -1,223 +1,210 @@
-"""What a caller asks for, checked before anyone is asked: a mistake must never look like an outage."""
+"""The messages and parameters of a call, checked before any request goes out.
+
+A mistake of the caller's must never look like an outage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
 
-from .errors import InvalidRequestError, MajordomoError
-from .target import key_problem, url_problem
+from .errors import BadRequestError, MajordomoError
+from .options import key_problem, url_problem
 
 Message = dict[str, Any]
 
 #: The roles of OpenAI's chat format, which LiteLLM translates for every vendor.
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
-#: LiteLLM parameters that would change who is asked, how often, or how long, and what does it here.
-REPLACED = {
-    "model": "the cascade's own list of providers",
-    "num_retries": "retry=RetryPolicy(attempts=…)",
-    "max_retries": "retry=RetryPolicy(attempts=…)",
-    "retry_policy": "retry=RetryPolicy(…)",
-    "retry_strategy": "retry=RetryPolicy(…)",
-    "fallbacks": "the cascade's own list of providers",
-    "context_window_fallback_dict": "the cascade's own list of providers, which takes over when a prompt is too long",
-    "model_list": "the cascade's own list of providers",
-    "request_timeout": "timeout=…, in seconds",
-}
-
-#: Names that belong to this package, and slips that mean them: LiteLLM would hand them to a vendor, who ignores them.
-OURS = (
-    "api_base",
-    "api_key",
-    "breaker",
-    "deadline",
+#: Options of a cascade, which a vendor would not know.
+OPTIONS = (
+    "accept",
     "failover_on",
     "first_token_timeout",
     "hedge_after",
-    "max_tokens",
-    "messages",
     "on_attempt",
-    "providers",
-    "reasks",
-    "response_model",
     "retry",
-    "schema",
     "stall_timeout",
-    "structured_output",
-    "system_prompt",
-    "temperature",
-    "timeout",
-    "user_prompt",
 )
-SLIPS = {"key": "api_key", "prompt": "user_prompt", "retries": "retry", "system": "system_prompt"}
 
-#: What is no parameter of LiteLLM's where parameters are given.
-MISPLACED = {
-    **dict.fromkeys(
-        ("breaker", "failover_on", "on_attempt", "providers", "retry"),
-        "is an option of LLMCascade, not a parameter of a call or a target",
-    ),
-    **dict.fromkeys(
-        ("deadline", "hedge_after"), "is an option of LLMCascade or an argument of a call, not a parameter of a target"
-    ),
-    **dict.fromkeys(
-        ("first_token_timeout", "stall_timeout"), "is an option of LLMCascade or an argument of get_response_stream"
-    ),
-    **dict.fromkeys(
-        ("system_prompt", "user_prompt"), "belongs to a call, and not to acompletion, which takes messages"
-    ),
-    "messages": "belong to a call, not to a cascade or a target",
-    "reasks": "is an option of LLMCascade or an argument of the calls that ask for JSON",
-    "response_model": "belongs to get_structured_json_response",
-    "schema": "belongs to get_json_response",
-    "structured_output": "is a field of Target, not a parameter",
+_TARGETS = "the cascade's own list of providers"
+
+#: Names that LiteLLM must not get, because they would change who is asked, how often or how long.
+REPLACED = {
+    "breaker": "LLMCascade(…, breaker=…)",
+    "context_window_fallback_dict": f"{_TARGETS}, which takes over when a prompt is too long",
+    "fallbacks": _TARGETS,
+    "max_retries": "retry=RetryPolicy(attempts=…)",
+    "model": _TARGETS,
+    "model_list": _TARGETS,
+    "num_retries": "retry=RetryPolicy(attempts=…)",
+    "providers": "LLMCascade([…])",
+    "request_timeout": "timeout=…, in seconds",
+    "retry_policy": "retry=RetryPolicy(…)",
+    "retry_strategy": "retry=RetryPolicy(…)",
+    "schema": "response_format=…, or a type with get_structured_json_response",
+    "validation_retries": "get_json_response or get_structured_json_response, which take it",
 }
+
+#: Counts of LiteLLM's that may be given as 0 or None, which is what is sent anyway.
+RETRY_COUNTS = ("max_retries", "num_retries")
 
 #: Parameters that LiteLLM takes apart before it looks at them.
 DICTS = ("extra_body", "extra_headers", "headers", "metadata")
 
+HEADERS = ("extra_headers", "headers")
+
 
 def build_messages(user_prompt: Any, system_prompt: Any, messages: Any) -> list[Message]:
-    """The messages of a call, from its prompts or as given.
+    """Return the messages of a call, from its prompts or as given.
 
     Raises:
-        InvalidRequestError: prompt and messages together, neither of them, or malformed messages.
+        BadRequestError: prompt and messages together, neither of them, or malformed messages.
     """
     if messages is not None:
         if user_prompt is not None or system_prompt is not None:
-            raise InvalidRequestError("give either user_prompt (and system_prompt) or messages, not both")
+            raise BadRequestError(
+                "give either user_prompt (and system_prompt) or messages, not both"
+            )
         return check_messages(messages)
     if user_prompt is None:
-        raise InvalidRequestError("nothing was asked: give user_prompt='…' or messages=[{'role': 'user', …}]")
-    built: list[Message] = []
-    for role, name, text in (("system", "system_prompt", system_prompt), ("user", "user_prompt", user_prompt)):
-        if text is None:
-            continue
-        if not isinstance(text, str):
-            raise InvalidRequestError(
-                f"{name} must be a string, not {_kind(text)}; images and turns go in messages=[…]"
+        raise BadRequestError(
+            "nothing was asked: give user_prompt='…' or messages=[{'role': 'user', …}]"
+        )
+    built = []
+    for role, text in (("system", system_prompt), ("user", user_prompt)):
+        if isinstance(text, str):
+            built.append({"role": role, "content": text})
+        elif text is not None:
+            raise BadRequestError(
+                f"{role}_prompt must be a string, not {_kind(text)}; images and turns go in "
+                "messages=[…]"
             )
-        if not text.strip() and role == "user":
-            raise InvalidRequestError("user_prompt is empty")
-        built.append({"role": role, "content": text})
+    if not user_prompt.strip():
+        raise BadRequestError("user_prompt is empty")
     return built
 
 
 def check_messages(messages: Any) -> list[Message]:
-    """The messages as a new list of dicts; LiteLLM's own message objects are taken, too.
+    """Return the messages as a new list of dicts; LiteLLM's own message objects are taken, too.
 
     Raises:
-        InvalidRequestError: they are not what OpenAI's chat format allows, in a way that no provider takes.
+        BadRequestError: OpenAI's chat format does not allow them, in a way that no provider takes.
     """
+    example = "a list such as [{'role': 'user', 'content': '…'}]"
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence):
-        raise InvalidRequestError(
-            f"messages must be a list such as [{{'role': 'user', 'content': '…'}}], not {_kind(messages)}"
-        )
+        raise BadRequestError(f"messages must be {example}, not {_kind(messages)}")
     if not messages:
-        raise InvalidRequestError("messages is empty; it needs at least one, such as {'role': 'user', 'content': '…'}")
+        raise BadRequestError(f"messages is empty; expected {example}")
     return [_check_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
 
 
 def _check_message(message: Any, where: str) -> Message:
-    """One message as a dict of its own."""
+    """Return one message as a dict of its own."""
     if hasattr(message, "model_dump"):  # the assistant's turn, taken from an earlier answer
         message = message.model_dump(exclude_none=True)
     if not isinstance(message, Mapping):
-        raise InvalidRequestError(f"{where} must be a dict with a role and a content, not {_kind(message)}")
-    role, content = message.get("role"), message.get("content")
+        raise BadRequestError(
+            f"{where} must be a dict with a role and a content, not {_kind(message)}"
+        )
+    role = message.get("role")
     if role not in ROLES:
         given = f"the role {role!r}" if isinstance(role, str) else "no role"
-        raise InvalidRequestError(f"{where} has {given}; expected one of {', '.join(ROLES)}")
-    if content is None and not (role == "assistant" and (message.get("tool_calls") or message.get("function_call"))):
-        raise InvalidRequestError(f"{where} has no content")
-    if content is not None and not isinstance(content, str):
+        raise BadRequestError(f"{where} has {given}; expected one of {', '.join(ROLES)}")
+    content = message.get("content")
+    if content is None:
+        calls = message.get("tool_calls") or message.get("function_call")
+        if role != "assistant" or not calls:
+            raise BadRequestError(f"{where} has no content")
+    elif not isinstance(content, str):
         _check_parts(content, where)
     return dict(message)
 
 
 def _check_parts(content: Any, where: str) -> None:
-    """See that a content which is no string is a list of parts."""
+    """Check that a content which is no string is a list of parts."""
     if not isinstance(content, list | tuple) or not content:
-        raise InvalidRequestError(f"{where} has {_kind(content)} as content; expected a string or a list of parts")
+        raise BadRequestError(
+            f"{where} has {_kind(content)} as content; expected a string or a list of parts"
+        )
     for index, part in enumerate(content):
+        here = f"{where}['content'][{index}]"
         if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-            raise InvalidRequestError(
-                f"{where}['content'][{index}] must be a dict with a 'type', such as {{'type': 'text', 'text': '…'}}"
+            raise BadRequestError(
+                f"{here} must be a dict with a 'type', such as {{'type': 'text', 'text': '…'}}"
             )
         if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise InvalidRequestError(f"{where}['content'][{index}] is a text part; its 'text' must be a string")
+            raise BadRequestError(f"{here} is a text part; its 'text' must be a string")
 
 
 def check_params(
-    params: Mapping[str, Any], providers: Iterable[str], error: type[MajordomoError], *, gateway: bool = False
+    params: Mapping[str, Any],
+    providers: Collection[str],
+    error: type[MajordomoError],
+    *,
+    is_gateway: bool = False,
 ) -> dict[str, Any]:
-    """LiteLLM's parameters as they are given for a cascade or with a call, the switched-off ones left out.
+    """Return the parameters of a cascade, a target or a call, ready to be merged.
 
-    ``providers`` are those of all targets, ``gateway`` says that the cascade has one api_base for all.
+    Args:
+        params: by LiteLLM's names.
+        providers: those of all targets that would get them.
+        error: the error to raise.
+        is_gateway: whether one ``api_base`` of the cascade's serves all targets.
 
     Raises:
-        error: a parameter is refused here, or a key would be sent to another provider than its own.
+        error: a parameter is refused, or a key would be sent to another provider than its own.
     """
+    checked = {}
     for name, value in params.items():
+        if name in RETRY_COUNTS and (value is None or value == 0):
+            continue
         if problem := _problem(name, value):
             raise error(problem)
-    checked = dict(params)
-    if "base_url" in checked:  # LiteLLM's other name for it, which would win
-        checked["api_base"] = checked.pop("base_url")
+        checked["api_base" if name == "base_url" else name] = value
     for name in ("api_key", "api_base"):
-        if checked.get(name, ...) is None:  # not given
+        if checked.get(name, "given") is None:
             del checked[name]
     if "api_base" in checked and (problem := url_problem(checked["api_base"])):
         raise error(f"api_base {problem}, not {checked['api_base']!r}")
     if "api_key" in checked:
-        gateway = gateway or "api_base" in checked
-        checked["api_key"] = _check_key(checked["api_key"], sorted(set(providers)), error, gateway=gateway)
+        vendors = [] if is_gateway or "api_base" in checked else sorted(set(providers))
+        checked["api_key"] = _check_key(checked["api_key"], vendors, error)
     return checked
 
 
 def _problem(name: str, value: Any) -> str | None:
-    """Why a parameter is not passed on to LiteLLM, None if it is."""
+    """Tell why a parameter is not passed on to LiteLLM."""
+    if name in OPTIONS:
+        return f"{name!r} is an option of a cascade: use cascade.with_options({name}=…)"
     if name in REPLACED:
         return f"{name!r} is not passed on to LiteLLM: use {REPLACED[name]}"
-    if meant := _misspelt(name):
-        return f"there is no {name!r}; did you mean {meant!r}?"
-    if name in MISPLACED:
-        return f"{name!r} {MISPLACED[name]}"
     if name == "stream" and value:
         return "stream=True: use get_response_stream, or acompletion, which takes it"
-    if name in DICTS and value is not None:
-        if not isinstance(value, dict):
-            return f"{name} must be a dict, not {_kind(value)}"
-        if "headers" in name and not all(isinstance(text, str) for text in value.values()):
-            return f"{name} must be a dict of strings"
+    if name not in DICTS or value is None:
+        return None
+    if not isinstance(value, dict):
+        return f"{name} must be a dict, not {_kind(value)}"
+    if name in HEADERS and not all(isinstance(text, str) for text in value.values()):
+        return f"{name} must be a dict of strings"
     return None
 
 
-@lru_cache(maxsize=1024)
-def _misspelt(name: str) -> str | None:
-    """Which of our own names is meant by one that is almost it."""
-    if name in OURS:
-        return None
-    return SLIPS.get(name) or next(iter(get_close_matches(name, OURS, n=1, cutoff=0.85)), None)
-
-
-def _check_key(api_key: Any, providers: Sequence[str], error: type[MajordomoError], *, gateway: bool) -> str:
-    """A key for several targets, if it can be sent, and belongs to all of them."""
+def _check_key(api_key: Any, vendors: list[str], error: type[MajordomoError]) -> str:
+    """Check that a key can be sent, and that it is for one vendor."""
     if isinstance(api_key, SecretStr):
         api_key = api_key.get_secret_value()
     if not isinstance(api_key, str):
         raise error(f"api_key must be a string, not {_kind(api_key)}")
     if problem := key_problem(api_key):
         raise error(f"api_key {problem}")
-    if len(providers) > 1 and not gateway:
+    if len(vendors) > 1:
         raise error(
-            f"one api_key can't be meant for {', '.join(providers)}: give each its own with "
-            "Target(provider, model, api_key=…), or give api_base with it if one gateway serves them all"
+            f"one api_key can't be meant for {', '.join(vendors)}: give each its own with "
+            "Target(provider, model, api_key=…), or give api_base with it if one gateway "
+            "serves them all"
         )
     return api_key
 
@@ -225,13 +212,30 @@ def _check_key(api_key: Any, providers: Sequence[str], error: type[MajordomoErro
 _CONTAINERS = (dict, list)  # a union would be made anew for every value
 
 
-def fresh(value: Any) -> Any:
-    """A copy of a dict or list and of those in it: LiteLLM writes into what it is handed. Leaves are shared."""
+def copy(value: Any) -> Any:
+    """Copy a dict or list and those in it: LiteLLM writes into what it gets. Leaves are shared."""
     if isinstance(value, dict):
-        return {name: fresh(item) if isinstance(item, _CONTAINERS) else item for name, item in value.items()}
-    return [fresh(item) if isinstance(item, _CONTAINERS) else item for item in value]
+        return {
+            name: copy(item) if isinstance(item, _CONTAINERS) else item
+            for name, item in value.items()
+        }
+    return [copy(item) if isinstance(item, _CONTAINERS) else item for item in value]
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two levels of parameters; the second one wins, in headers name by name."""
+    params = {**first, **second}
+    for name in HEADERS:
+        if first.get(name) and second.get(name):
+            given = {header.lower() for header in second[name]}
+            kept = {key: value for key, value in first[name].items() if key.lower() not in given}
+            params[name] = {**kept, **second[name]}
+    return params
 
 
 def _kind(value: Any) -> str:
-    """What a value is, without showing it."""
-    return "None" if value is None else f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__}"
+    """Name the type of a value, without showing the value."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -1,18 +1,21 @@
-"""What comes back: the answer, who gave it, what it cost, and everything that was tried on the way."""
+"""Answers: the content, who gave it, what it cost, and every attempt on the way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from html import escape
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
-T = TypeVar("T")
+from typing_extensions import TypeVar  # with a default, which Python has since 3.13
+
+T = TypeVar("T", default=str)
 
 Outcome = Literal["ok", "failed", "rejected", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer, as the provider counted them; 0 where it did not say."""
+    """Tokens of one answer, as the provider counted them; 0 if it did not say."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -25,7 +28,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request to one target, and what became of it."""
+    """One request to one target, and its outcome."""
 
     provider: str
     model: str
@@ -41,21 +44,26 @@ class Attempt:
     waited: float
     """Seconds slept before it."""
     usage: Usage | None
-    """None where no answer came."""
+    """None if no answer came."""
     cost: float | None
-    """US dollars; None where no answer came or LiteLLM has no price."""
+    """US dollars; None if no answer came or LiteLLM has no price."""
 
     def __str__(self) -> str:
-        """One line for a traceback: ``anthropic/claude-x #2: 529 ProviderUnavailableError after 0.41 s``."""
+        """Tell it in a line: ``anthropic/claude #2: 529 ProviderUnavailableError after 0.41 s``."""
         status = getattr(self.error, "status_code", None)
-        what = type(self.error).__name__ if self.error else self.outcome
-        what = f"{status} {what}" if status else what
-        return f"{self.provider}/{self.model} #{self.number}: {what} after {self.seconds:.2f} s"
+        result = type(self.error).__name__ if self.error else self.outcome
+        if status:
+            result = f"{status} {result}"
+        return f"{self.provider}/{self.model} #{self.number}: {result} after {self.seconds:.2f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response(Generic[T]):
-    """What all answers share. The repr leaves out ``content`` and ``raw``: answers do not belong in logs."""
+class LLMResponse(Generic[T]):
+    """An answer. ``content`` is text, decoded JSON, or a value of the type that was asked for.
+
+    Text is "" if the model answered with tool calls only. The repr leaves out ``content`` and
+    ``raw``: answers do not belong in logs. A notebook shows the content.
+    """
 
     content: T = field(repr=False)
     provider: str
@@ -64,9 +72,9 @@ class Response(Generic[T]):
     """The model of the target that served, as it was configured."""
     usage: Usage
     cost: float | None
-    """US dollars for this answer, by LiteLLM's price list; None (never 0) where it has no price."""
+    """US dollars for this answer, by LiteLLM's price list; None, never 0, if it has no price."""
     total_cost: float | None
-    """``cost`` and that of the answers that were paid for and rejected; None if one of them has no price."""
+    """``cost`` plus that of paid answers that could not be used; None if one has no price."""
     latency: float
     """Seconds from call to answer: all targets, retries and waits."""
     finish_reason: str | None
@@ -75,19 +83,25 @@ class Response(Generic[T]):
     failed_over: bool
     """True if another target than the first one served."""
     raw: Any = field(repr=False)
-    """LiteLLM's own ``ModelResponse``: tool calls, log probabilities, everything else."""
+    """LiteLLM's own ``ModelResponse``: log probabilities, reasoning, everything else."""
+    tool_calls: tuple[Any, ...] = field(default=(), repr=False)
+    """The model's calls of tools, as LiteLLM's objects (``call.function.name``), or ()."""
+
+    def _repr_html_(self) -> str:
+        """Show the answer in a notebook, with its attempts as a table."""
+        cost = "unknown" if self.total_cost is None else f"${self.total_cost:.6f}"
+        served = f"{self.provider}/{self.model}, {self.latency:.2f} s, {cost}"
+        rows = "".join(f"<tr><td>{escape(str(attempt))}</td></tr>" for attempt in self.attempts)
+        return (
+            f"<pre style='white-space: pre-wrap'>{escape(str(self.content))}</pre>"
+            f"<p>{escape(served)}</p><table>{rows}</table>"
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LLMResponse(Response[str]):
-    """A text answer; ``content`` is "" where the model answered with tool calls (they are in ``raw``)."""
+LLMStructuredResponse = LLMResponse
+"""A value of the type that was asked for: ``LLMStructuredResponse[City]``."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LLMJSONResponse(Response[dict[str, Any] | list[Any]]):
-    """A JSON answer; ``content`` is the decoded object or array."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LLMStructuredResponse(Response[T], Generic[T]):
-    """A validated answer; ``content`` is an instance of the ``response_model`` that was asked for."""
+if TYPE_CHECKING:
+    LLMJSONResponse = LLMResponse[dict[str, Any] | list[Any]]
+else:  # so that isinstance takes it
+    LLMJSONResponse = LLMResponse

@@ -1,4 +1,4 @@
-"""What all tests share: no key of yours, no network, and loopback providers."""
+"""What all tests share: no keys, no network, and fake providers on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -16,76 +16,86 @@ import backoff
 import litellm
 import pytest
 
-from majordomo_cascade.testing import Behaviour, Exchange, LoopbackProvider, Reply
+from majordomo_cascade.testing import Behaviour, Exchange, FakeProvider, Reply
 
-#: One model of each wire that LiteLLM has a price and capabilities for.
+#: One model of each wire. Every supported LiteLLM knows its price and its abilities.
 WIRES = (("openai", "gpt-4.1"), ("anthropic", "claude-sonnet-4-5"), ("gemini", "gemini-2.5-flash"))
 
-Serve = Callable[..., LoopbackProvider]
+Serve = Callable[..., FakeProvider]
 
-#: What `pytest.raises` raises where nothing was raised.
-MENDED = pytest.fail.Exception
+#: Raised by `pytest.raises` if nothing was raised.
+NOTHING_RAISED = pytest.fail.Exception
+
+#: How the names of variables end that hold keys and addresses of providers.
+PROVIDER_VARIABLES = ("_API_KEY", "_API_BASE", "_BASE_URL", "_AUTH_TOKEN")
 
 
 @pytest.fixture(autouse=True)
 async def no_leftover_sockets() -> AsyncIterator[None]:
-    """Close LiteLLM's pool with the event loop of each test: it would be reported as unclosed at exit."""
+    """Close LiteLLM's clients with the event loop of each test.
+
+    They would be reported as unclosed at exit.
+    """
     yield
     await litellm.close_litellm_async_clients()
     shared: Any = litellm.module_level_aclient
-    if shared.client.is_closed:  # older versions close the client of Gemini's streams as well, and keep it
+    # Older versions also close the client of Gemini's streams, and keep it.
+    if shared.client.is_closed:
         litellm.module_level_aclient = type(shared)(timeout=litellm.request_timeout)
 
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the keys and settings of whoever runs the tests."""
+    """Hide the keys and settings of the person who runs the tests."""
     for name in os.environ:
-        if name.endswith(("_API_KEY", "_API_BASE", "_BASE_URL", "_AUTH_TOKEN")) or name.startswith("MAJORDOMO_"):
+        if name.endswith(PROVIDER_VARIABLES) or name.startswith("MAJORDOMO_"):
             monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Start loopback providers that act out behaviours; all stop after the test."""
+    """Start fake providers; all stop after the test."""
     with ExitStack() as stack:
 
-        def start(*behaviours: Behaviour) -> LoopbackProvider:
-            return stack.enter_context(LoopbackProvider(*behaviours))
+        def start(*behaviours: Behaviour) -> FakeProvider:
+            return stack.enter_context(FakeProvider(*behaviours))
 
         yield start
 
 
 @pytest.fixture
 def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are as long as they can get, so that tests can name them."""
+    """Make waits as long as they can get, so that tests can name them."""
     monkeypatch.setattr(backoff, "full_jitter", lambda value: value)
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the event loop run until something is so; not a matter of time, but of rounds that poll all sockets."""
+    """Let the event loop run until the condition holds.
+
+    It counts rounds of the loop, each of which polls all sockets, and not time.
+    """
     for _ in range(200_000):
         if condition():
             return
         await asyncio.sleep(0)
-    raise AssertionError("it never came to pass")
+    raise AssertionError("the condition never held")
 
 
 class Permission:
-    """What a behaviour, in the provider's thread, waits for, and a test gives."""
+    """Lets a behaviour, in the provider's thread, wait for the test."""
 
     def __init__(self) -> None:
         self._given = 0
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def give(self, times: int = 1) -> None:
-        """Let whoever waits go on."""
+        """Let the behaviours that wait go on."""
         self._given += times
         for loop, event in self._waiting:
             loop.call_soon_threadsafe(event.set)
 
     async def wait(self, exchange: Exchange, number: int = 1) -> bool:
-        """Wait until it was given so many times; False if the caller went away before."""
+        """Wait until it was given so many times; False if the caller left before."""
         event, gone = asyncio.Event(), asyncio.ensure_future(exchange.reader.read())
         self._waiting.append((asyncio.get_running_loop(), event))
         while self._given < number and not gone.done():
@@ -97,7 +107,7 @@ class Permission:
 
 
 class Steps(Permission):
-    """A behaviour that answers a stream event by event, each only when the test gives leave; ``sent`` lists them."""
+    """Streams an answer event by event, each with the test's leave. ``sent`` lists them."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__()
@@ -116,7 +126,7 @@ class Steps(Permission):
 
 
 class Gate(Permission):
-    """A behaviour that waits, with its request on record, for the test's leave."""
+    """Holds a request, which is on record, until the test gives leave."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         super().__init__()
@@ -132,14 +142,15 @@ class Gate(Permission):
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a fault that this LiteLLM has mended break nothing: the test that pins it is "xfailed", not failed.
+    """Report a test as "xfailed" if LiteLLM has mended the fault that the test pins.
 
-    Only where it is an assertion that says so: a test that is broken fails.
+    Only a failed assertion counts as that: a test that is broken fails.
     """
     report = yield
     mark = item.get_closest_marker("litellm_fact")
     workaround = mark.kwargs.get("workaround") if mark else None
-    if workaround and report.when == "call" and call.excinfo and call.excinfo.errisinstance((AssertionError, MENDED)):
+    is_mended = call.excinfo and call.excinfo.errisinstance((AssertionError, NOTHING_RAISED))
+    if workaround and report.when == "call" and is_mended:
         report.outcome = "skipped"
         report.wasxfail = f"LiteLLM has changed: the workaround in {workaround} may go"
     return report

@@ -1,0 +1,24 @@
+"""Who is asked next, when, and for how long. Knows nothing of LiteLLM."""
+
+from .call import Call, Candidate, Limits, Rules
+from .clock import Clock, SystemClock
+from .health import Breaker, TargetHealth, Verdict
+from .order import serve
+from .turn import Ask, RunningAttempt, TimeLimit, Turn
+
+__all__ = [
+    "Ask",
+    "Breaker",
+    "Call",
+    "Candidate",
+    "Clock",
+    "Limits",
+    "Rules",
+    "RunningAttempt",
+    "SystemClock",
+    "TargetHealth",
+    "TimeLimit",
+    "Turn",
+    "Verdict",
+    "serve",
+]

@@ -1,0 +1,22 @@
+"""Everything that knows LiteLLM: the call, vendor profiles, error mapping, streams on the wire."""
+
+from .catalog import resolve
+from .client import NO_LIMIT, TargetClient
+from .completion import Completion
+from .format_refusal import format_blame
+from .inspector import StreamState
+from .redaction import brings_credentials
+from .stream import ChunkReader, is_usage_only, text_of
+
+__all__ = [
+    "NO_LIMIT",
+    "ChunkReader",
+    "Completion",
+    "StreamState",
+    "TargetClient",
+    "brings_credentials",
+    "format_blame",
+    "is_usage_only",
+    "resolve",
+    "text_of",
+]

@@ -1,0 +1,151 @@
+"""An answer of LiteLLM's, read: its text, why it ended, what it used and cost."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ContentPolicyError, InvalidResponseError, ResponseTruncatedError
+from ..responses import Usage
+
+#: The form of a finish reason; the longest that vendors have is of 28 letters.
+_WORD = re.compile(r"\w{1,32}")
+
+#: The parts of an answer that are no text.
+OTHER_PARTS = ("tool_calls", "function_call", "images", "audio")
+
+#: Where an answer has the counts of a ``Usage``, in its order.
+TOKENS = (
+    "usage.prompt_tokens",
+    "usage.completion_tokens",
+    "usage.total_tokens",
+    "usage.prompt_tokens_details.cached_tokens",
+    "usage.completion_tokens_details.reasoning_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What LiteLLM gave back, and what it used."""
+
+    raw: Any
+    provider: str
+    model: str
+    usage: Usage
+    cost: float | None
+    """US dollars; None if LiteLLM has no price."""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped; None if that is no single word."""
+        reason = getattr(self._choice, "finish_reason", None)
+        return reason if isinstance(reason, str) and _WORD.fullmatch(reason) else None
+
+    @property
+    def tool_calls(self) -> tuple[Any, ...]:
+        """The calls of tools."""
+        calls = getattr(self._message, "tool_calls", None)
+        return tuple(calls) if isinstance(calls, list) else ()
+
+    def text(self) -> str:
+        """Return the text of the first choice, "" if it is tool calls, images or sound.
+
+        Raises:
+            InvalidResponseError: there is no choice, or nothing in it.
+            ContentPolicyError: a safety system, or the model itself, refused.
+            ResponseTruncatedError: the answer was cut before any text came.
+        """
+        message = self._message
+        if message is None:
+            raise self._invalid("the answer has no choices")
+        if self.finish_reason == "content_filter" or _has_refusal(message):
+            raise ContentPolicyError(
+                f"{self.provider}/{self.model} refused: the answer was held back by a safety system"
+            )
+        text = getattr(message, "content", None)
+        if isinstance(text, str) and text.strip():
+            return text
+        if any(getattr(message, part, None) for part in OTHER_PARTS):
+            return text or ""
+        if self.finish_reason == "length":
+            raise self._truncated("before any text came", "")
+        raise self._invalid("the answer is empty")
+
+    def whole_text(self) -> str:
+        """Return the same, if all of it came: half of a JSON text is of no use.
+
+        Raises:
+            ResponseTruncatedError: the answer was cut.
+            InvalidResponseError, ContentPolicyError: as for ``text``.
+        """
+        text = self.text()
+        if self.finish_reason == "length":
+            raise self._truncated(f"after {len(text)} characters", text)
+        return text
+
+    @property
+    def _choice(self) -> Any:
+        choices: Any = getattr(self.raw, "choices", None)
+        return choices[0] if choices else None
+
+    @property
+    def _message(self) -> Any:
+        return getattr(self._choice, "message", None)
+
+    def _truncated(self, where: str, text: str) -> ResponseTruncatedError:
+        # LiteLLM reports a spent context window as a spent max_tokens, so both are named.
+        return ResponseTruncatedError(
+            f"{self.provider}/{self.model}: the answer was cut {where}, by max_tokens or by the "
+            "end of the context window; raise max_tokens, or ask for less",
+            provider=self.provider,
+            model=self.model,
+            partial_content=text,
+        )
+
+    def _invalid(self, problem: str) -> InvalidResponseError:
+        message = f"{self.provider}/{self.model}: {problem}"
+        return InvalidResponseError(message, provider=self.provider, model=self.model)
+
+
+def _has_refusal(message: Any) -> bool:
+    """Find OpenAI's ``refusal``, which LiteLLM keeps in one place or another by version."""
+    refusal = getattr(message, "refusal", None)
+    if not refusal:
+        others = getattr(message, "provider_specific_fields", None)
+        refusal = others.get("refusal") if isinstance(others, dict) else None
+    return isinstance(refusal, str) and bool(refusal)  # a test's mock has every attribute
+
+
+def usage_of(raw: Any) -> Usage:
+    """Return the tokens of an answer."""
+    counts = []
+    for path in TOKENS:
+        count = raw
+        for name in path.split("."):
+            count = getattr(count, name, None)
+        counts.append(count if isinstance(count, int) else 0)
+    return Usage(*counts)
+
+
+def cost_of(litellm: Any, raw: Any, provider: str, model: str) -> float | None:
+    """Return what an answer cost in US dollars; None if LiteLLM has no price.
+
+    It then says 0.0, or raises a bare Exception.
+    """
+    noted = getattr(raw, "_hidden_params", None)
+    noted = noted if isinstance(noted, dict) else {}
+    if noted.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
+        return 0.0
+    with contextlib.suppress(Exception):
+        cost = noted.get("response_cost")
+        if cost is None:
+            name = f"{provider}/{model}"
+            cost = litellm.completion_cost(completion_response=raw, model=name)
+        if cost:
+            return float(cost)
+        prices = litellm.get_model_info(model, custom_llm_provider=provider)
+        if prices["input_cost_per_token"] == prices["output_cost_per_token"] == 0:
+            return 0.0
+    return None

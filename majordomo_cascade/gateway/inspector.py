@@ -1,0 +1,173 @@
+"""What a vendor's stream says on the wire, on its way to LiteLLM.
+
+Before 1.110 LiteLLM makes up a "stop" for a stream that ends without a finish reason (for Gemini's
+still), and on some wires it drops in silence what it cannot read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from asyncio import Timeout
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from enum import Enum
+from typing import Any, NoReturn
+
+#: How a line of server-sent events begins that is no data
+#: (https://html.spec.whatwg.org/multipage/server-sent-events.html). LiteLLM needs none, and for
+#: Gemini one of them, a proxy's ": ping" say, makes it lose the rest of the text.
+ASIDES = ("event:", "id:", "retry:", ":")
+
+#: Finish reasons of OpenRouter, Mistral, vLLM, DeepSeek, Zhipu and Gemini which say that the
+#: answer did not finish.
+BROKEN_OFF = (
+    "error",
+    "abort",
+    "aborted",
+    "cancelled",
+    "insufficient_system_resource",
+    "network_error",
+    "FINISH_REASON_UNSPECIFIED",
+    "MALFORMED_FUNCTION_CALL",
+    "OTHER",
+    "UNEXPECTED_TOOL_CALL",
+)
+
+
+class StreamState(Enum):
+    """How far a stream has come."""
+
+    OPEN = "open"
+    FINISHED = "finished"
+    BROKEN = "broken"
+    CLOSED = "closed"
+
+
+class NotWholeError(ValueError):
+    """The stream ended, but not as a whole answer does."""
+
+
+class WireInspector:
+    """Passes on httpx's lines, or the chunks of openai's client, up to a fault, which it raises.
+
+    ``last_words`` limits the time for what may come behind the finish reason.
+    """
+
+    def __init__(self, source: Any, last_words: Callable[[], Timeout]) -> None:
+        self.state = StreamState.OPEN
+        self.problem = ""
+        self.error_event: Any = None
+        self.reasons: dict[int, str] = {}
+        """The finish reason of each choice by its index, "" so far; {} in an unknown format."""
+        self._unfinished: set[int] = set()
+        self._last_words = last_words
+        # Before LiteLLM 1.110, source is httpx's aiter_lines(). It has the only hold of the
+        # response, which is needed to close the wire, and its lines also end at U+2028.
+        frame = getattr(source, "ag_frame", None)
+        self._response = frame.f_locals.get("self", source) if frame else source
+        has_text = hasattr(self._response, "aiter_text")
+        self._items = self._read(_lines(self._response) if has_text else aiter(source))
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._items
+
+    async def aclose(self) -> None:
+        """Close the wire. LiteLLM's own iterator for Anthropic does so since 1.110."""
+        await close(self._items, self._response)
+
+    async def _read(self, items: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+        """Yield chunks, and lines with data. Behind the finish reason, a fault is only the end."""
+        item: Any = ""
+        while item is not None:
+            try:
+                if self.state is StreamState.FINISHED:
+                    async with self._last_words():
+                        item = await anext(items, None)
+                else:
+                    item = await anext(items, None)
+                passed_on = self._note(item)
+            except Exception:
+                if self.state is StreamState.FINISHED:
+                    return
+                raise
+            if passed_on:
+                yield passed_on
+
+    def _note(self, item: Any) -> Any:
+        """Look at an item, and return what is passed on of it."""
+        event = item
+        is_end = item is None
+        if isinstance(item, str):
+            data = item.removeprefix("data:").strip()
+            if not data or item.startswith(ASIDES):
+                return None
+            is_end = data == "[DONE]"
+            if not is_end:
+                event = self._parse(data)
+                # Before 1.110 LiteLLM takes a "[DONE]" inside a text for the end.
+                item = item.replace("[DONE]", "\\u005bDONE]")
+        if is_end and self._unfinished:
+            self._break("it ended without a finish reason")
+        for index, reason in _finish_reasons(event):
+            if reason in BROKEN_OFF:
+                self._break(f"the provider broke it off ({reason})")
+            if reason and reason != "null":
+                self.reasons[index] = str(reason)
+                self._unfinished.discard(index)
+            elif index not in self.reasons:
+                self.reasons[index] = ""
+                self._unfinished.add(index)
+        if self.reasons:
+            self.state = StreamState.OPEN if self._unfinished else StreamState.FINISHED
+        return item
+
+    def _parse(self, data: str) -> Any:
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            self._break("it sent what can't be read")
+        if isinstance(event, list) and event:
+            event = event[0]
+        if isinstance(event, dict) and (event.get("error") or event.get("object") == "error"):
+            self._break("it reported an error", event)
+        return event
+
+    def _break(self, problem: str, event: Any = None) -> NoReturn:
+        if self.state is StreamState.OPEN:
+            self.state = StreamState.BROKEN
+            self.problem = problem
+            self.error_event = event
+        raise NotWholeError(problem)
+
+
+async def close(*streams: Any) -> None:
+    """Close each stream, whatever becomes of the others."""
+    for stream in streams:
+        with contextlib.suppress(Exception):
+            await (stream.aclose if hasattr(stream, "aclose") else stream.close)()
+
+
+async def _lines(response: Any) -> AsyncIterator[str]:
+    """Yield the lines of an answer, each joined once, however small its pieces are."""
+    parts: list[str] = []
+    async for text in response.aiter_text():
+        parts.append(text)
+        if "\n" in text:
+            *lines, rest = "".join(parts).replace("\r\n", "\n").split("\n")
+            parts = [rest]
+            for line in lines:
+                yield line
+    yield "".join(parts)
+
+
+def _finish_reasons(event: Any) -> Iterator[tuple[int, Any]]:
+    """Yield index and finish reason (None so far) of the choices in JSON, or openai's object."""
+    if not isinstance(event, dict):
+        for choice in getattr(event, "choices", None) or ():
+            yield choice.index or 0, choice.finish_reason
+    elif str(event.get("type")).startswith(("message_", "content_block_")):  # Anthropic's
+        yield 0, (event.get("delta") or {}).get("stop_reason")
+    else:
+        for choice in event.get("choices") or event.get("candidates") or ():
+            reason = choice.get("finish_reason") or choice.get("finishReason")
+            yield choice.get("index") or 0, reason

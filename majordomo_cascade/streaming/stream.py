@@ -1,0 +1,217 @@
+"""The streams that a caller holds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+from ..candidate import respond
+from ..errors import MajordomoError
+from ..gateway import is_usage_only, text_of
+from ..responses import Attempt, LLMResponse, Usage
+from .source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRestarted:
+    """The stream broke, and another target begins the answer anew: clear what has been shown."""
+
+    error: MajordomoError
+    """What broke it: a ``StreamInterruptedError``, unless ``failover_on`` says otherwise."""
+    provider: str
+    """The provider that answers now."""
+    model: str
+
+
+Event = TextDelta | StreamRestarted
+
+
+@final
+class LLMStreamResponse:
+    """An answer on its way, to be read once, in one of three ways.
+
+    ::
+
+        async for text in stream: ...            # raises StreamInterruptedError if it breaks
+        response = await stream.collect()        # if it breaks, the next target begins anew
+        async for event in stream.events(): ...  # TextDelta, and StreamRestarted at a new beginning
+
+    A stream that is not read to its end is closed by ``async with stream:`` or
+    ``await stream.aclose()``, and at the latest when nobody holds it any more.
+
+    Raises, while it is read:
+        StreamInterruptedError: it broke, and no target is left, or its text was already shown;
+            ``partial_content`` has it.
+        DeadlineExceededError: the call's deadline is spent.
+        ContentPolicyError: a safety system cut the answer.
+        ProviderError: no other target could serve; this is the last one's error.
+        RuntimeError: it was read before, or closed.
+    """
+
+    __slots__ = ("__weakref__", "_is_claimed", "_source")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._is_claimed = False
+
+    @property
+    def provider(self) -> str:
+        """The provider of the target that serves."""
+        return self._source.turn.target.provider
+
+    @property
+    def model(self) -> str:
+        """The model of the target that serves."""
+        return self._source.turn.target.model
+
+    @property
+    def failed_over(self) -> bool:
+        """True if another target than the first one serves."""
+        return self._source.turn.target is not self._source.call.first
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt that has ended, in the order in which they began."""
+        return self._source.call.trail.attempts
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens, None until the end; LiteLLM counts them if the provider does not say."""
+        return getattr(self._source.completion, "usage", None)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, None until the end, and if LiteLLM has no price."""
+        return getattr(self._source.completion, "cost", None)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped ("stop", "length", "tool_calls" …), None until the end."""
+        return getattr(self._source.completion, "finish_reason", None)
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        self._claim()
+        return self._texts()
+
+    def events(self) -> AsyncIterator[Event]:
+        """Return the text as it comes; at a ``StreamRestarted`` it begins anew."""
+        self._claim()
+        return self._events(restarts=True)
+
+    async def collect(self) -> LLMResponse[str]:
+        """Return the whole answer of the first target that gives one."""
+        text: list[str] = []
+        self._claim()
+        async with aclosing(self._events(restarts=True)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    text.append(event.text)
+                else:
+                    text.clear()
+        completion = self._source.completion
+        assert completion is not None  # noqa: S101 - the events have ended
+        return respond(self._source.turn, "".join(text), completion)
+
+    async def aclose(self) -> None:
+        """Close the wire, wherever the answer is."""
+        self._is_claimed = True
+        await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<LLMStreamResponse from {self._source.turn.target.name}>"
+
+    def _claim(self) -> None:
+        if self._is_claimed:
+            raise RuntimeError(
+                "this stream was read or closed before: a stream is read once, in one way; "
+                "ask again for another"
+            )
+        self._is_claimed = True
+
+    async def _texts(self) -> AsyncGenerator[str, None]:
+        async with aclosing(self._events(restarts=False)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    yield event.text
+
+    async def _events(self, *, restarts: bool) -> AsyncGenerator[Event, None]:
+        """Yield the events.
+
+        Without ``restarts``, another target begins anew only if nothing has been shown.
+        """
+        source = self._source
+        is_shown = False
+        try:
+            while True:
+                try:
+                    chunk = await source.next()
+                except MajordomoError as error:
+                    if is_shown and not restarts:
+                        source.call.trail.write_into(error)
+                        raise
+                    broken = error
+                else:
+                    if chunk is None:
+                        return
+                    if text := text_of(chunk):
+                        is_shown = True
+                        yield TextDelta(text)
+                    continue
+                await source.restart(broken)
+                if is_shown:
+                    is_shown = False
+                    yield StreamRestarted(broken, self.provider, self.model)
+        finally:
+            await source.aclose()
+
+
+@final
+class ChunkStream:
+    """LiteLLM's own chunks, which ``acompletion(stream=True)`` returns.
+
+    Raises, while it is read: as ``LLMStreamResponse`` read with ``async for``.
+    """
+
+    __slots__ = ("__weakref__", "_chunks", "_source")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._chunks = _chunks_of(source)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await anext(self._chunks)
+
+    async def aclose(self) -> None:
+        """Close the wire, wherever the answer is."""
+        await self._source.aclose()
+
+
+async def _chunks_of(source: Source) -> AsyncGenerator[Any, None]:
+    """Yield the chunks, but for the usage's if the caller did not ask for it."""
+    try:
+        while (chunk := await source.next()) is not None:
+            if source.chunks.shows_usage or not is_usage_only(chunk):
+                yield chunk
+    except MajordomoError as error:
+        source.call.trail.write_into(error)
+        raise
+    finally:
+        await source.aclose()

@@ -1,0 +1,190 @@
+"""The vendors' formats. A new one is a function here, and a row of ``WIRES``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .provider import Reply
+
+Json = dict[str, Any]
+Event = Json | str
+Answer = tuple[Json, list[Event]]  # as a whole, and as the events of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that reached the provider. The names of headers are in lower case."""
+
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    json: Any = field(repr=False)
+    """The decoded body; None if it is not JSON."""
+
+    @property
+    def wire(self) -> str:
+        """The vendor's format: "openai", "anthropic" or "gemini"."""
+        return find_wire(self).name
+
+    @property
+    def model(self) -> str:
+        """The model that is asked for. Gemini has it in the path."""
+        model, colon, _ = self.path.rpartition("/")[2].partition(":")
+        return model if colon else str(self.json["model"])
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether a stream is asked for."""
+        return self.path.endswith(":streamGenerateContent") or bool(self.json.get("stream"))
+
+
+def split(text: str | None) -> list[str]:
+    """Split a text into words, each with the blanks before it."""
+    return re.findall(r"\s*\S+", text or "")
+
+
+def _openai(reply: Reply, request: Request) -> Answer:
+    message: Json = {"role": "assistant", "content": reply.text}
+    deltas: list[Json] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": word} for word in split(reply.text)]
+    for index, (call_id, name, arguments) in enumerate(reply.read_calls("call")):
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        call = {"id": call_id, "type": "function", "function": function}
+        message.setdefault("tool_calls", []).append(call)
+        deltas.append({"tool_calls": [{"index": index, **call}]})
+    is_call = reply.tool_calls and reply.finish_reason == "stop"
+    reason = "tool_calls" if is_call else reply.finish_reason
+    usage = {
+        "prompt_tokens": reply.input_tokens,
+        "completion_tokens": reply.output_tokens,
+        "total_tokens": reply.input_tokens + reply.output_tokens,
+    }
+    about = {"id": "chatcmpl-1", "created": 1, "model": request.model, "service_tier": "default"}
+    choice: Json = {"index": 0, "message": message, "finish_reason": reason}
+    whole = {**about, "object": "chat.completion", "choices": [choice], "usage": usage}
+    chunk = {**about, "object": "chat.completion.chunk"}
+
+    def event(delta: Json, reason: str | None = None) -> Event:
+        return {**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+    events = [*map(event, deltas), event({}, reason)]
+    if (request.json.get("stream_options") or {}).get("include_usage"):
+        events.append({**chunk, "choices": [], "usage": usage})
+    return whole, [*events, "[DONE]"]
+
+
+def _anthropic(reply: Reply, request: Request) -> Answer:
+    content: list[Json] = [] if reply.text is None else [{"type": "text", "text": reply.text}]
+    for call_id, name, arguments in reply.read_calls("toolu"):
+        content.append({"type": "tool_use", "id": call_id, "name": name, "input": arguments})
+    reasons = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+    reason = reasons[reply.finish_reason]
+    if reply.tool_calls and reason == "end_turn":
+        reason = "tool_use"
+    about = {"id": "msg_1", "type": "message", "role": "assistant", "model": request.model}
+    usage = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
+    end: Json = {"stop_reason": reason, "stop_sequence": None}
+    whole = {**about, "content": content, **end, "usage": usage}
+
+    begun: Json = {"content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    events: list[Event] = [{"type": "message_start", "message": {**whole, **begun}}]
+    for index, block in enumerate(content):
+        if block["type"] == "text":
+            empty: Json = {"text": ""}
+            deltas = [{"type": "text_delta", "text": word} for word in split(reply.text)]
+        else:
+            empty = {"input": {}}
+            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(block["input"])}]
+        start: Json = {"type": "content_block_start", "content_block": {**block, **empty}}
+        pieces = [{"type": "content_block_delta", "delta": delta} for delta in deltas]
+        stop = {"type": "content_block_stop"}
+        events += [{**event, "index": index} for event in (start, *pieces, stop)]
+    usage = {"output_tokens": reply.output_tokens}
+    events.append({"type": "message_delta", "delta": end, "usage": usage})
+    return whole, [*events, {"type": "message_stop"}]
+
+
+def _gemini(reply: Reply, request: Request) -> Answer:
+    reasons = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+    end = {"finishReason": reasons[reply.finish_reason]}
+    usage = {
+        "promptTokenCount": reply.input_tokens,
+        "candidatesTokenCount": reply.output_tokens,
+        "totalTokenCount": reply.input_tokens + reply.output_tokens,
+    }
+
+    def body(*parts: Json, **end: str) -> Json:
+        content = {"role": "model", "parts": parts} if parts else {"role": "model"}
+        candidates = [{"content": content, "index": 0, **end}]
+        return {"candidates": candidates, "modelVersion": request.model, "usageMetadata": usage}
+
+    text: list[Json] = [] if reply.text is None else [{"text": reply.text}]
+    words: list[Json] = [{"text": word} for word in split(reply.text)]
+    calls = [{"functionCall": {"name": name, "args": args}} for _, name, args in reply.read_calls()]
+    return body(*text, *calls, **end), [*map(body, [*words, *calls]), body(**end)]
+
+
+class Wire(NamedTuple):
+    """A vendor's format."""
+
+    name: str
+    path: str  # a part of the paths that it serves
+    answer: Callable[[Reply, Request], Answer]
+    error: Callable[[int, str, str], Json]  # from a status, a code and a message
+    before_text: int = 0  # events of a stream before its first word
+    after_finish: int = 0  # events of a stream that only mark its end
+
+
+WIRES = (
+    Wire(
+        "openai",
+        "/chat/completions",
+        _openai,
+        lambda _, code, text: {
+            "error": {"message": text, "type": code, "param": None, "code": code}
+        },
+        before_text=1,
+        after_finish=1,
+    ),
+    Wire(
+        "anthropic",
+        "/messages",
+        _anthropic,
+        lambda _, code, text: {"type": "error", "error": {"message": text, "type": code}},
+        before_text=2,
+        after_finish=1,
+    ),
+    Wire(
+        "gemini",
+        "/models/",
+        _gemini,
+        lambda status, code, text: {"error": {"message": text, "code": status, "status": code}},
+    ),
+)
+
+#: LiteLLM's providers that speak OpenAI's format.
+OPENAI_COMPATIBLE = (
+    "cerebras",
+    "deepseek",
+    "fireworks_ai",
+    "groq",
+    "hosted_vllm",
+    "mistral",
+    "openai",
+    "openrouter",
+    "perplexity",
+    "together_ai",
+    "xai",
+)
+
+#: The paths of LiteLLM's ``api_base`` for its providers.
+BASES = {"anthropic": "", "gemini": "", **dict.fromkeys(OPENAI_COMPATIBLE, "/v1")}
+
+
+def find_wire(request: Request) -> Wire:
+    """Return the wire of a request, or else the first one."""
+    return next((wire for wire in WIRES if wire.path in request.path), WIRES[0])

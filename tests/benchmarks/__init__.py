@@ -1,1 +1,0 @@
-"""What failover costs: this cascade and its alternatives, on one loopback server, in one run. See ``make bench``."""

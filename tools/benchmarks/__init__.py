@@ -1,0 +1,1 @@
+"""What failover costs with this cascade and with its alternatives: see ``make bench``."""
