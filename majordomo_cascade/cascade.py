@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from . import errors
 from .candidate import Candidate, Ladder, respond
+from .configuration import check_kind, rule_of, targets_of
 from .environment import options_from_environment
 from .errors import (
     BadRequestError,
@@ -30,7 +30,7 @@ from .failover import (
     Turn,
     serve,
 )
-from .gateway import NO_LIMIT, Completion, TargetClient, brings_credentials, resolve
+from .gateway import NO_LIMIT, Completion, TargetClient, brings_credentials
 from .options import (
     NOT_GIVEN,
     CircuitBreaker,
@@ -131,10 +131,10 @@ class LLMCascade:
         on_attempt: Callable[[Attempt], object] | None = None,
         **params: Any,
     ) -> None:
-        targets = _targets(providers)
-        _check_kind("retry", retry, RetryPolicy, "RetryPolicy(attempts=2)")
+        targets = targets_of(providers)
+        check_kind("retry", retry, RetryPolicy, "RetryPolicy(attempts=2)")
         if breaker is not None:
-            _check_kind("breaker", breaker, CircuitBreaker, "CircuitBreaker(failures=5), or None")
+            check_kind("breaker", breaker, CircuitBreaker, "CircuitBreaker(failures=5), or None")
         if accept is not None:
             check_plain_function("accept", accept, "an LLMResponse and returns True or False")
         if on_attempt is not None:
@@ -161,7 +161,7 @@ class LLMCascade:
             **times,
             **params,
         }
-        self._rules = Rules(retry, _rule(failover_on), on_attempt, SystemClock())
+        self._rules = Rules(retry, rule_of(failover_on), on_attempt, SystemClock())
         self._limits = replace(Limits(**times), timeout=NOT_GIVEN)
         self._accept = None if accept is None else yes_or_no("accept", accept)
         clients = [TargetClient(target, params, times["timeout"]) for target in targets]
@@ -224,7 +224,7 @@ class LLMCascade:
 
     @property
     def health(self) -> tuple[TargetHealth, ...]:
-        """How each target is doing, in order of preference."""
+        """The health of each target, in order of preference."""
         now = self._rules.clock.now()
         return tuple(each.health(now) for each in self._candidates)
 
@@ -483,54 +483,3 @@ def _refuse_retries(question: Question) -> None:
             "validation_retries is for answers that are JSON: ask with get_json_response or "
             "get_structured_json_response"
         )
-
-
-def _check_kind(name: str, value: Any, kind: type, example: str) -> None:
-    if not isinstance(value, kind):
-        raise ConfigurationError(
-            f"{name} must be a {kind.__name__}, such as {example}, not {value!r}"
-        )
-
-
-def _targets(providers: Any) -> list[Target]:
-    """Return the checked targets of a cascade."""
-    example = "a list such as [('openai', 'gpt-5.5')]"
-    if isinstance(providers, str | Target | Mapping) or not isinstance(providers, Iterable):
-        raise ConfigurationError(f"providers must be {example}, not {type(providers).__name__}")
-    entries = list(providers)
-    if not entries:
-        raise ConfigurationError(f"providers is empty; expected {example}")
-    names = [entry for entry in entries if isinstance(entry, str) and "/" not in entry]
-    if isinstance(providers, tuple) and len(entries) == len(names) == 2:
-        raise ConfigurationError(f"providers must be {example}, not one pair")
-    return [_checked(resolve(entry)) for entry in entries]
-
-
-def _checked(target: Target) -> Target:
-    """Return a target whose parameters are checked, and say nothing of LiteLLM's retries."""
-    checked = {
-        name: check_params(params, [target.provider], ConfigurationError)
-        for name, params in (("params", target.params), ("overrides", target.overrides))
-    }
-    return target.model_copy(update=checked)
-
-
-def _rule(failover_on: Any) -> Callable[[MajordomoError], bool]:
-    """Return ``failover_on`` as a function."""
-    if callable(failover_on) and not isinstance(failover_on, type):
-        check_plain_function("failover_on", failover_on, "an error and returns True or False")
-        return yes_or_no("failover_on", failover_on)
-    kinds = tuple(failover_on) if isinstance(failover_on, list | tuple) else (failover_on,)
-    raised = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    for kind in kinds:
-        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            raise ConfigurationError(
-                "failover_on must be exception types such as (ProviderError,), or a function from "
-                f"an error to bool, not {failover_on!r}"
-            )
-        if not any(issubclass(each, kind) for each in raised):
-            raise ConfigurationError(
-                f"failover_on has {kind.__name__}, which is never raised here; expected types of "
-                "majordomo_cascade, such as RateLimitError"
-            )
-    return lambda error: isinstance(error, kinds)

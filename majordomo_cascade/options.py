@@ -68,7 +68,7 @@ def _explain(problem: ErrorDetails, known: str) -> str:
 
 
 class RetryPolicy(Settings):
-    """How often one target is asked, and how long to wait in between. Times are seconds.
+    """The number of requests to one target, and the waits in between. Times are seconds.
 
     The waits are drawn between 0 and ``base * factor**n``, at most ``max_wait``. This "full jitter"
     gives a recovering server the least work:
@@ -86,7 +86,7 @@ class RetryPolicy(Settings):
 
 
 class CircuitBreaker(Settings):
-    """When a failing target is asked last instead of in its turn. Times are seconds.
+    """The rule by which a failing target is asked last. Times are seconds.
 
     The pattern is Michael Nygard's ("Release It!", 2007). Unlike there, no target is ever skipped.
     """

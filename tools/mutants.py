@@ -62,6 +62,7 @@ ALSO_TESTED_BY = {
         "failover/test_failover_order.py",
         "gateway/test_completion.py",
     ),
+    "configuration": ("test_request.py", "failover/test_failover_order.py"),
     "signature": ("acceptance/test_typing.py", "gateway/test_completion.py"),
 }
 

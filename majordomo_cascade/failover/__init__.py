@@ -1,4 +1,4 @@
-"""Who is asked next, when, and for how long. Knows nothing of LiteLLM."""
+"""The order, the waits and the time limits of a call. Knows nothing of LiteLLM."""
 
 from .call import Call, Candidate, Limits, Rules
 from .clock import Clock, SystemClock

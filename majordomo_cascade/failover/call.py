@@ -19,7 +19,7 @@ logger = logging.getLogger("majordomo_cascade")
 
 
 class Candidate(Protocol):
-    """What the loop needs to know of a target."""
+    """A target, as far as the loop needs to know it."""
 
     provider: str
     model: str

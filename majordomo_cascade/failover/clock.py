@@ -1,4 +1,4 @@
-"""Where the loop's time comes from; tests replace it."""
+"""The loop's source of time; tests replace it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ LONGEST_RETRY_AFTER = 3600.0
 
 
 class Verdict(Enum):
-    """What a call's attempts at a target say of its health."""
+    """The word of a call's attempts on a target's health."""
 
     SERVED = "served"
     FAILED = "failed"
@@ -54,7 +54,7 @@ def verdict_on(error: BaseException | None, *, own_credentials: bool = False) ->
 
 @dataclass(frozen=True, slots=True)
 class TargetHealth:
-    """How a target is doing."""
+    """The health of a target."""
 
     provider: str
     model: str
@@ -95,7 +95,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the target is asked last, or due for a probe."""
+        """True if the target is asked last, or due for a probe."""
         return self._open_until is not None
 
     @property

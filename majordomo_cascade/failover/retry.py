@@ -1,4 +1,4 @@
-"""How long to wait before the same target is asked again. Nothing here sleeps."""
+"""The wait before the same target is asked again. Nothing here sleeps."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..options import Dialect, Mode, Target
 from ..request import Message, copy, merged
+from .accounting import cost_of, usage_of
 from .boundary import ErrorBoundary
 from .catalog import load
-from .completion import Completion, cost_of, usage_of
+from .completion import Completion
 from .evidence import NOTHING
 from .profiles import profile_of
 from .redaction import known_keys, redact

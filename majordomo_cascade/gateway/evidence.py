@@ -1,4 +1,4 @@
-"""What an exception of LiteLLM's shows: the chain of its causes, and the HTTP answer in it.
+"""Evidence from an exception of LiteLLM's: its causes, and the HTTP answer among them.
 
 Classes are told by name: openai 3 has its HTTP client under another name than openai 2.
 """
@@ -50,7 +50,7 @@ LONGEST_QUOTE = 300
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an exception of LiteLLM's shows of its cause."""
+    """The signs of an exception's cause."""
 
     error: Exception
     links: tuple[BaseException, ...]

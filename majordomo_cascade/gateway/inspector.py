@@ -1,4 +1,4 @@
-"""What a vendor's stream says on the wire, on its way to LiteLLM.
+"""Inspect a vendor's stream on its way to LiteLLM.
 
 Before 1.110 LiteLLM makes up a "stop" for a stream that ends without a finish reason (for Gemini's
 still), and on some wires it drops in silence what it cannot read.
@@ -35,7 +35,7 @@ BROKEN_OFF = (
 
 
 class StreamState(Enum):
-    """How far a stream has come."""
+    """The state of a stream."""
 
     OPEN = "open"
     FINISHED = "finished"

@@ -1,4 +1,4 @@
-"""What is known of vendors, in one table."""
+"""The knowledge of vendors, in one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LiteLLM made of a stream: its chunks, read to the first content, to the end, and closed."""
+"""LiteLLM's chunks of a stream, read to the first content, to the end, and closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a stream comes from: the target that serves it, and those that are left if it breaks."""
+"""The source of a stream: the target that serves it, and those that are left if it breaks."""
 
 from __future__ import annotations
 

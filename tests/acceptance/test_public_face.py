@@ -45,7 +45,7 @@ ROOMS = (
     {"gateway"},
     {"candidate"},
     {"structured", "streaming"},
-    {"signature", "environment"},
+    {"signature", "environment", "configuration"},
     {"cascade"},
     {"__init__"},
     {"testing"},
