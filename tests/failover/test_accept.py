@@ -240,7 +240,8 @@ def test_accept_must_be_a_plain_function(wrong: Any) -> None:
         LLMCascade(WIRES, accept=wrong)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 async def test_an_accept_that_returns_a_coroutine_is_no_yes() -> None:
     given: Any = lambda response: later(response)  # noqa: E731, PLW0108 - a type checker would see it
     with simulate(LLMCascade(WIRES, accept=given)) as simulation:

@@ -291,7 +291,8 @@ def test_failover_on_is_not_awaited() -> None:
             LLMCascade(WIRES, failover_on=given)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 async def test_a_failover_on_that_returns_a_coroutine_is_no_yes() -> None:
     async def ask_somebody() -> bool:
         return False

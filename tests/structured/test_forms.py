@@ -274,7 +274,8 @@ def test_a_decimal_that_comes_as_a_number_is_taken() -> None:
 def test_the_constraints_of_a_decimal_are_said_in_its_description(dialect: Dialect) -> None:
     total = schema_sent(Bill, dialect)["properties"]["total"]
     assert total["type"] == "string"
-    said = total["description"].removeprefix("in euros (").removesuffix(")").split("; ")
+    whole = total["description"].replace("minimum: 0.0", "minimum: 0")  # pydantic before 2.12
+    said = whole.removeprefix("in euros (").removesuffix(")").split("; ")
     assert sorted(said) == ["format: decimal", "maxDecimalPlaces: 2", "maxDigits: 30", "minimum: 0"]
     part = schema_sent(Share, dialect)["properties"]["part"]
     said = part["description"].strip("()").split("; ")
