@@ -225,6 +225,8 @@ def copy(value: Any) -> Any:
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two levels of parameters; the second one wins, in headers name by name."""
     params = {**first, **second}
+    if not second:
+        return params
     for name in HEADERS:
         if first.get(name) and second.get(name):
             given = {header.lower() for header in second[name]}

@@ -7,25 +7,22 @@ from typing import Any
 
 from ..responses import Usage
 
-#: Where an answer has the counts of a ``Usage``, in its order.
-TOKENS = (
-    "usage.prompt_tokens",
-    "usage.completion_tokens",
-    "usage.total_tokens",
-    "usage.prompt_tokens_details.cached_tokens",
-    "usage.completion_tokens_details.reasoning_tokens",
-)
-
 
 def usage_of(raw: Any) -> Usage:
     """Return the tokens of an answer."""
-    counts = []
-    for path in TOKENS:
-        count = raw
-        for name in path.split("."):
-            count = getattr(count, name, None)
-        counts.append(count if isinstance(count, int) else 0)
-    return Usage(*counts)
+    usage = getattr(raw, "usage", None)
+    return Usage(
+        _count(usage, "prompt_tokens"),
+        _count(usage, "completion_tokens"),
+        _count(usage, "total_tokens"),
+        _count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
+        _count(getattr(usage, "completion_tokens_details", None), "reasoning_tokens"),
+    )
+
+
+def _count(counts: Any, name: str) -> int:
+    count = getattr(counts, name, None)
+    return count if isinstance(count, int) else 0
 
 
 def cost_of(litellm: Any, raw: Any, provider: str, model: str) -> float | None:
@@ -37,8 +34,10 @@ def cost_of(litellm: Any, raw: Any, provider: str, model: str) -> float | None:
     noted = noted if isinstance(noted, dict) else {}
     if noted.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
         return 0.0
+    cost = noted.get("response_cost")
+    if cost:
+        return float(cost)
     with contextlib.suppress(Exception):
-        cost = noted.get("response_cost")
         if cost is None:
             name = f"{provider}/{model}"
             cost = litellm.completion_cost(completion_response=raw, model=name)

@@ -111,10 +111,13 @@ class TargetClient:
         """Return what is sent, copied."""
         if self._is_elsewhere and "api_base" not in params:
             params = _without_key(params)
-        sent = merged(merged(self._base, params), self.target.overrides)
-        for name, value in self.target.overrides.items():
-            if value is None:
-                del sent[name]
+        sent = merged(self._base, params)
+        overrides = self.target.overrides
+        if overrides:
+            sent = merged(sent, overrides)
+            for name in overrides:
+                if overrides[name] is None:
+                    del sent[name]
         sent["messages"] = messages
         if self._must_allow:  # the caller says that the model takes a response_format
             allowed = sent.get("allowed_openai_params") or ()

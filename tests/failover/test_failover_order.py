@@ -227,7 +227,9 @@ async def test_on_attempt_cannot_break_a_call(caplog: pytest.LogCaptureFixture) 
         response = await simulation.cascade.get_response("Hello")
     assert response.provider == "anthropic"
     assert [
-        record.getMessage() for record in caplog.records if record.levelno == logging.ERROR
+        record.getMessage()
+        for record in caplog.records
+        if (record.name, record.levelno) == ("majordomo_cascade", logging.ERROR)
     ] == ["on_attempt raised; the call goes on"] * 2
 
 

@@ -158,7 +158,8 @@ async def test_a_refused_schema_is_followed_by_json_mode_at_once_and_for_good(
         await simulation.cascade.get_structured_json_response(City, "Rome?")
         assert len(simulation.providers[0].requests) - before == 1
         assert "that matches this JSON Schema" in str(simulation.providers[0].requests[-1].json)
-    [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    ours = [record for record in caplog.records if record.name == "majordomo_cascade"]
+    [warning] = [record for record in ours if record.levelno == logging.WARNING]
     assert warning.getMessage() == (
         f"{provider}/{model} refuses to give JSON by json_schema; "
         "it is asked by json_mode from now on"
