@@ -1,10 +1,4 @@
-"""Ask a list of LLM providers through LiteLLM; the first that works answers.
-
-::
-
-    cascade = LLMCascade([("anthropic", "claude-sonnet-5-5"), ("openai", "gpt-5.5")])
-    response = await cascade.get_response("Summarize this document: …")
-"""
+"""Ask a list of LLM providers through LiteLLM; the first that works answers."""
 
 import logging
 

@@ -1,55 +1,25 @@
 """One target of a cascade, and the response that its answer makes."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Collection
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from .failover import Breaker, RunningAttempt, TargetHealth, Turn
 from .gateway import Completion, TargetClient
-from .options import Mode
+from .options import MODES, CircuitBreaker
 from .responses import Attempt, LLMResponse
 
 T = TypeVar("T")
 
-MODES: tuple[Mode, ...] = get_args(Mode)
-
-
-class Ladder:
-    """The modes in which a target may be asked for JSON; those that it refused are left."""
-
-    __slots__ = ("_modes",)
-
-    def __init__(self, surest: Mode) -> None:
-        self._modes = list(MODES[MODES.index(surest) :])
-
-    @property
-    def surest(self) -> Mode:
-        """The best mode that is left."""
-        return self._modes[0]
-
-    def modes(self, among: Collection[Mode]) -> list[Mode]:
-        """Return those of some modes that are left, the best one first."""
-        return [mode for mode in self._modes if mode in among]
-
-    def leave(self, mode: Mode) -> bool:
-        """Do without a mode from now on; False if that is so already. "prompt" is never left."""
-        if mode not in self._modes[:-1]:
-            return False
-        self._modes.remove(mode)
-        return True
-
 
 class Candidate:
-    """A target as the loop sees it: its client, its breaker, and its memory of JSON modes."""
+    """A target's client, its breaker, and the modes in which it is asked for JSON, surest first."""
 
-    __slots__ = ("breaker", "client", "ladder", "model", "name", "provider", "timeout")
+    __slots__ = ("breaker", "client", "model", "modes", "name", "provider", "timeout")
 
-    def __init__(self, client: TargetClient, breaker: Breaker, ladder: Ladder) -> None:
+    def __init__(self, client: TargetClient, breaker: CircuitBreaker | None) -> None:
         self.client = client
-        self.breaker = breaker
-        self.ladder = ladder
+        self.breaker = Breaker(breaker)
+        self.modes = list(MODES[MODES.index(client.surest_mode) :])
         self.provider = client.provider
         self.model = client.model
         self.name = client.name
@@ -64,7 +34,7 @@ class Candidate:
             breaker.state(now),
             breaker.failures,
             breaker.cooldown(now),
-            self.ladder.surest,
+            self.modes[0],
         )
 
 

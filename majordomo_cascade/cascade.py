@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from .candidate import Candidate, Ladder, respond
-from .configuration import check_kind, rule_of, targets_of
+from .candidate import Candidate, respond
+from .configuration import check_options, rule_of, targets_of
 from .environment import options_from_environment
 from .errors import (
     BadRequestError,
@@ -19,7 +19,6 @@ from .errors import (
     ResponseRejectedError,
 )
 from .failover import (
-    Breaker,
     Call,
     Clock,
     Limits,
@@ -38,11 +37,10 @@ from .options import (
     RetryPolicy,
     Target,
     check_count,
-    check_plain_function,
     check_seconds,
     yes_or_no,
 )
-from .request import Message, build_messages, check_messages, check_params, copy
+from .request import Message, build_messages, check_params, copy
 from .responses import Attempt, LLMResponse
 from .signature import takes_arguments_of, takes_type_and_arguments_of
 from .streaming import ChunkStream, LLMStreamResponse, Source, StreamQuestion
@@ -50,7 +48,7 @@ from .structured import Form, JSONForm, type_form
 from .structured.loop import JSONQuestion
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeForm  # unions are no `type` to a type checker
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
 
@@ -61,13 +59,12 @@ FailoverRule = ErrorType | Sequence[ErrorType] | Callable[[MajordomoError], bool
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A call's arguments, checked."""
+    """A call, and its checked arguments."""
 
+    call: Call[Candidate]
     messages: list[Message]
     params: dict[str, Any]
-    limits: Limits
-    validation_retries: int | None = None
-    """None if the call says nothing of it."""
+    validation_retries: int | NotGiven
 
 
 @final
@@ -80,29 +77,26 @@ class LLMCascade:
         response = await cascade.get_response("Summarize this document: …")
         print(response.content, response.provider, response.cost)
 
-    Each target is asked up to three times, with waits in between; then the next one is asked. A
-    mistake of the caller's is raised at once. If all targets fail, the last ``ProviderError`` is
-    raised, with every attempt in ``attempts``.
-
     A cascade is immutable, and safe to share between tasks and event loops. It pickles as its
     configuration, *with the API keys it was given, in clear*.
+
+    Times are seconds, and None is no limit.
 
     Args:
         providers: ``("openai", "gpt-5.5")``, ``"openai/gpt-5.5"``, ``Target(...)``, or the name of
             a chat model that LiteLLM knows.
         retry: how often, and after which waits, one target is asked.
-        breaker: when a failing target is asked last instead of in its turn; None for never.
-        timeout: seconds for one attempt, for a stream until its first content; None for no limit. A
-            target's own beats it, a call's beats both.
-        first_token_timeout: seconds until the first content of a stream, if ``timeout`` is longer.
-        stall_timeout: seconds of silence inside a stream; None for no limit.
-        deadline: seconds for the whole call, retries and waits included; None for no limit.
-        hedge_after: seconds until the next target is asked beside a slow one, which may cost two
-            answers; None for never.
+        breaker: when a failing target is asked last; None for never.
+        timeout: for one attempt, in a stream until its first content. A target's own beats it, a
+            call's beats both.
+        first_token_timeout: until the first content of a stream, if ``timeout`` is longer.
+        stall_timeout: for a silence inside a stream.
+        deadline: for the whole call, retries and waits included.
+        hedge_after: until the next target is asked beside a slow one, which may cost two answers.
         validation_retries: how often a target is asked to correct its JSON.
-        failover_on: the errors that move a call on to the next target: exception types, or a
-            function from ``MajordomoError`` to bool. ``DeadlineExceededError`` never does.
-        accept: a function from the finished ``LLMResponse`` to bool; at a no the next target is
+        failover_on: the errors after which the next target is asked: exception types, or a
+            function from ``MajordomoError`` to bool. ``DeadlineExceededError`` always ends a call.
+        accept: a function from a finished ``LLMResponse`` to bool. At a no, the next target is
             asked. It does not see streams.
         on_attempt: called with every ``Attempt`` as it ends. What it raises is only logged.
         **params: sent with every ``litellm.acompletion`` call. A target's own beat these, a call's
@@ -131,77 +125,51 @@ class LLMCascade:
         on_attempt: Callable[[Attempt], object] | None = None,
         **params: Any,
     ) -> None:
-        targets = targets_of(providers)
-        check_kind("retry", retry, RetryPolicy, "RetryPolicy(attempts=2)")
-        if breaker is not None:
-            check_kind("breaker", breaker, CircuitBreaker, "CircuitBreaker(failures=5), or None")
-        if accept is not None:
-            check_plain_function("accept", accept, "an LLMResponse and returns True or False")
-        if on_attempt is not None:
-            check_plain_function("on_attempt", on_attempt, "an Attempt")
-        check_count("validation_retries", validation_retries, ConfigurationError)
-        times = {
+        options = {
+            "retry": retry,
+            "breaker": breaker,
             "timeout": timeout,
             "first_token_timeout": first_token_timeout,
             "stall_timeout": stall_timeout,
             "deadline": deadline,
             "hedge_after": hedge_after,
-        }
-        times = {name: check_seconds(name, times[name], ConfigurationError) for name in times}
-        vendors = [target.provider for target in targets]
-        params = copy(check_params(params, vendors, ConfigurationError))
-        self._config: dict[str, Any] = {
-            "providers": targets,
-            "retry": retry,
-            "breaker": breaker,
             "validation_retries": validation_retries,
             "failover_on": failover_on,
             "accept": accept,
             "on_attempt": on_attempt,
-            **times,
-            **params,
         }
+        check_options(options)
+        targets = targets_of(providers)
+        vendors = [target.provider for target in targets]
+        params = copy(check_params(params, vendors, ConfigurationError))
+        self._config: dict[str, Any] = {"providers": targets, **options, **params}
         self._rules = Rules(retry, rule_of(failover_on), on_attempt, SystemClock())
-        self._limits = replace(Limits(**times), timeout=NOT_GIVEN)
+        self._limits = Limits(NOT_GIVEN, first_token_timeout, stall_timeout, deadline, hedge_after)
         self._accept = None if accept is None else yes_or_no("accept", accept)
-        clients = [TargetClient(target, params, times["timeout"]) for target in targets]
         self._candidates = tuple(
-            Candidate(client, Breaker(breaker), Ladder(client.surest_mode)) for client in clients
+            Candidate(TargetClient(target, params, timeout), breaker) for target in targets
         )
 
     @classmethod
     def from_env(
         cls, env_file: str | os.PathLike[str] | None = ".env", **options: Any
     ) -> LLMCascade:
-        """Build a cascade from the ``MAJORDOMO_…`` variables of ``.env.example``.
+        """Build a cascade from ``options`` and the ``MAJORDOMO_…`` variables of ``.env.example``.
 
-        The file's variables, keys included, are put into the environment, where LiteLLM finds
-        them; those that are set already win.
-
-        Args:
-            env_file: the dotenv file; None for no file.
-            **options: LLMCascade's own arguments, which beat the variables.
+        The variables in ``env_file``, keys included, are put into the environment, where LiteLLM
+        finds them. Those that are set already beat them, and ``options`` beat both.
 
         Raises:
             ConfigurationError: a variable is missing, unknown or malformed, or a file other than
                 ".env" is missing.
         """
-        options = options_from_environment(env_file) | options
-        if not options["providers"]:
-            raise ConfigurationError(
-                "MAJORDOMO_PROVIDERS is not set; expected a list such as "
-                "anthropic/claude-sonnet-5-5,openai/gpt-5.5"
-            )
-        return cls(**options)
+        return cls(**options_from_environment(env_file, options))
 
     def with_options(self, **options: Any) -> LLMCascade:
-        """Return a cascade of the same targets, which share their health, with other options.
-
-        Args:
-            **options: LLMCascade's own arguments but ``providers`` and ``breaker``.
+        """Return a cascade with other options, whose targets share their health with this one's.
 
         Raises:
-            ConfigurationError: an option cannot be used, or belongs to the targets.
+            ConfigurationError: an option cannot be used, or is ``providers`` or ``breaker``.
         """
         for name in ("providers", "breaker"):
             if name in options:
@@ -209,18 +177,16 @@ class LLMCascade:
                     f"{name} belongs to the targets, which with_options keeps: "
                     "build another LLMCascade"
                 )
-        twin = LLMCascade(**{**self._config, **options})
-        twin._rules = replace(twin._rules, clock=self._rules.clock)
-        pairs = zip(twin._candidates, self._candidates, strict=True)
-        twin._candidates = tuple(
-            Candidate(own.client, shared.breaker, shared.ladder) for own, shared in pairs
-        )
+        twin = _build({**self._config, **options}, self._rules.clock)
+        for own, shared in zip(twin._candidates, self._candidates, strict=True):
+            own.breaker = shared.breaker
+            own.modes = shared.modes
         return twin
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The targets, in order of preference."""
-        return tuple(each.client.target for each in self._candidates)
+        return tuple(self._config["providers"])
 
     @property
     def health(self) -> tuple[TargetHealth, ...]:
@@ -250,47 +216,54 @@ class LLMCascade:
             params["top_p"] = top_p
         if max_tokens is not None:
             params["max_tokens"] = max_tokens
-        retries = None
         if validation_retries is not NOT_GIVEN:
-            retries = check_count("validation_retries", validation_retries, BadRequestError)
+            check_count("validation_retries", validation_retries, BadRequestError)
         asked = build_messages(user_prompt, system_prompt, messages)
-        return Question(asked, self._checked(params), self._limited(timeout, deadline), retries)
+        if params:
+            is_gateway = "api_base" in self._config
+            vendors = [] if is_gateway else [each.provider for each in self._candidates]
+            params = check_params(params, vendors, BadRequestError)
+        limits = self._limits
+        if timeout is not NOT_GIVEN:
+            timeout = check_seconds("timeout", timeout, BadRequestError)
+            limits = replace(limits, timeout=timeout)
+            params["timeout"] = timeout or NO_LIMIT
+        if deadline is not NOT_GIVEN:
+            deadline = check_seconds("deadline", deadline, BadRequestError)
+            limits = replace(limits, deadline=deadline)
+        own = brings_credentials(params)
+        call = Call(self._rules, self._candidates, limits, has_own_credentials=own)
+        return Question(call, asked, params, validation_retries)
 
     @takes_arguments_of(_prepare)
     async def get_response(self, question: Question) -> LLMResponse[str]:
         """Ask for text.
 
         Args:
-            user_prompt: the question; or give ``messages``.
+            user_prompt: the question.
             system_prompt: how to answer it.
             messages: turns, images, tool results, in OpenAI's format, instead of the prompts.
-            temperature: not sent if None, nor are ``top_p`` and ``max_tokens``.
-            top_p: see ``temperature``.
+            temperature, top_p: not sent if None.
             max_tokens: the longest answer. One that it cuts comes with ``finish_reason="length"``.
-            timeout: seconds for one attempt, instead of the target's and the cascade's; None for no
-                limit.
+            timeout: seconds for one attempt, instead of the target's; None for no limit.
             deadline: seconds for the whole call, instead of the cascade's; None for no limit.
             validation_retries: for answers that are JSON only.
-            **params: anything else that ``litellm.acompletion`` takes; they beat the target's and
-                the cascade's.
+            **params: anything else that ``litellm.acompletion`` takes.
 
         Raises:
-            BadRequestError: the request is at fault. Checks here come before any request.
+            BadRequestError: the request is at fault; no other target is asked.
             ResponseTruncatedError: the answer was cut before any text came.
             ResponseRejectedError: ``accept`` refused the last answer.
-            ProviderError: no target could serve; this is the last one's error.
+            ProviderError: no target could serve. This is the last one's error, with every attempt
+                in ``attempts``.
         """
-        _refuse_retries(question)
         return await self._ask_for_text(question)
 
     @takes_arguments_of(_prepare)
     async def get_json_response(
         self, question: Question
     ) -> LLMResponse[dict[str, Any] | list[Any]]:
-        """Ask for a JSON object or array.
-
-        Arguments and errors are those of ``get_structured_json_response``, without the type.
-        """
+        """Ask for a JSON object or array, as ``get_structured_json_response`` does for a type."""
         return await self._ask_for_json(JSONForm(), question)
 
     @takes_type_and_arguments_of(_prepare)
@@ -300,15 +273,13 @@ class LLMCascade:
         """Ask for a value of a type, in the surest way that the target takes.
 
         That is its JSON Schema as a parameter, JSON mode with the schema in the prompt, or the
-        schema in the prompt alone. A target that refuses one way and takes a lower one is asked
-        by the lower one from then on.
+        schema in the prompt alone. A target that refuses one way is asked by a lower one from then
+        on. The other arguments and errors are those of ``get_response``.
 
         Args:
             response_model: anything that pydantic's ``TypeAdapter`` takes: a model, a dataclass, a
                 TypedDict, ``list[Item]``, a union, a primitive.
             validation_retries: instead of the cascade's.
-
-        The other arguments and errors are those of ``get_response``, and:
 
         Raises:
             ResponseValidationError: the answer is JSON, but not of that type.
@@ -323,13 +294,11 @@ class LLMCascade:
 
     @takes_arguments_of(_prepare)
     async def get_response_stream(self, question: Question) -> LLMStreamResponse:
-        """Ask for text as it is written. Returns when the first of it has come.
+        """Ask for text as it is written, and return when the first of it has come.
 
-        Until then it fails over as any call. If the stream breaks later, the way in which it is
-        read decides what happens: see ``LLMStreamResponse``. Arguments and errors are those of
-        ``get_response``.
+        Until then it fails over as any call; ``LLMStreamResponse`` says what a later break does.
+        Arguments and errors are those of ``get_response``.
         """
-        _refuse_retries(question)
         return LLMStreamResponse(await self._open(question))
 
     async def acompletion(
@@ -341,46 +310,28 @@ class LLMCascade:
         deadline: float | NotGiven | None = NOT_GIVEN,
         **params: Any,
     ) -> Any:
-        """Ask as ``litellm.acompletion`` without ``model``; returns LiteLLM's ``ModelResponse``.
+        """Ask as ``litellm.acompletion`` without ``model``, and return LiteLLM's ``ModelResponse``.
 
-        With ``stream=True`` it returns an async iterator of LiteLLM's own chunks, with ``aclose``.
-        It fails over until the first content; if it breaks later, it raises
-        ``StreamInterruptedError``.
+        With ``stream=True`` return an async iterator of LiteLLM's own chunks, with ``aclose``.
 
         Raises:
-            MajordomoError: as ``get_response``. LiteLLM's own exception is the ``__cause__``.
+            MajordomoError: as ``get_response``, with LiteLLM's own exception as ``__cause__``.
+            StreamInterruptedError: a stream broke after its first content.
         """
-        asked = check_messages(messages)
-        question = Question(asked, self._checked(params), self._limited(timeout, deadline))
+        question = self._prepare(messages=messages, timeout=timeout, deadline=deadline, **params)
         if stream:
             return ChunkStream(await self._open(question))
         return (await self._ask_for_text(question)).raw
 
-    def _checked(self, params: dict[str, Any]) -> dict[str, Any]:
-        if not params:
-            return params
-        vendors = [each.provider for each in self._candidates]
-        is_gateway = self._config.get("api_base") is not None
-        return check_params(params, vendors, BadRequestError, is_gateway=is_gateway)
-
-    def _limited(
-        self, timeout: float | NotGiven | None, deadline: float | NotGiven | None
-    ) -> Limits:
-        limits = self._limits
-        if timeout is not NOT_GIVEN:
-            limits = replace(limits, timeout=check_seconds("timeout", timeout, BadRequestError))
-        if deadline is not NOT_GIVEN:
-            limits = replace(limits, deadline=check_seconds("deadline", deadline, BadRequestError))
-        return limits
-
     async def _ask_for_text(self, question: Question) -> LLMResponse[str]:
-        params = _with_timeout(question)
+        _refuse_retries(question)
 
         async def ask(turn: Turn[Candidate]) -> tuple[str, Completion]:
+            client = turn.target.client
             while True:
                 try:
                     async with turn.attempt() as attempt:
-                        completion = await turn.target.client.complete(question.messages, params)
+                        completion = await client.complete(question.messages, question.params)
                         attempt.used(completion.usage, completion.cost)
                         text = completion.text()
                         self._check_accepted(turn, attempt, text, completion)
@@ -388,47 +339,31 @@ class LLMCascade:
                 except MajordomoError as error:
                     await turn.back_off(error)
 
-        turn, (text, completion) = await serve(self._call(question), ask)
+        turn, (text, completion) = await serve(question.call, ask)
         return respond(turn, text, completion)
 
     async def _ask_for_json(self, form: Form[T], question: Question) -> LLMResponse[T]:
         retries = question.validation_retries
-        if retries is None:
+        if retries is NOT_GIVEN:
             retries = self._config["validation_retries"]
-        params = _with_timeout(question)
-        ask = JSONQuestion(form, question.messages, params, retries, self._check_accepted).ask
-        turn, (value, completion) = await serve(self._call(question), ask)
+        check = self._check_accepted
+        ask = JSONQuestion(form, question.messages, question.params, retries, check).ask
+        turn, (value, completion) = await serve(question.call, ask)
         return respond(turn, value, completion)
 
     async def _open(self, question: Question) -> Source:
-        call = self._call(question, is_stream=True)
-        return await Source.open(call, StreamQuestion(question.messages, question.params))
-
-    def _call(self, question: Question, *, is_stream: bool = False) -> Call[Candidate]:
-        own = brings_credentials(question.params)
-        return Call(
-            self._rules,
-            self._candidates,
-            question.limits,
-            is_stream=is_stream,
-            has_own_credentials=own,
-        )
+        _refuse_retries(question)
+        question.call.is_stream = True
+        asked = StreamQuestion(question.messages, question.params)
+        return await Source.open(question.call, asked)
 
     def _check_accepted(
-        self,
-        turn: Turn[Candidate],
-        attempt: RunningAttempt,
-        content: Any,
-        completion: Completion,
+        self, turn: Turn[Candidate], attempt: RunningAttempt, content: Any, completion: Completion
     ) -> None:
-        """Ask ``accept``.
-
-        Raises:
-            ResponseRejectedError: it said no.
-        """
+        """Raise ResponseRejectedError if ``accept`` says no."""
         if self._accept is None:
             return
-        response = respond(turn, content, completion, pending=attempt)
+        response = respond(turn, content, completion, attempt)
         if not self._accept(response):
             target = turn.target
             raise ResponseRejectedError(
@@ -439,46 +374,36 @@ class LLMCascade:
             )
 
     def _twin(self, targets: list[Target], clock: Clock, without: Sequence[str]) -> LLMCascade:
-        """Return the same cascade for a simulation: other targets, another clock.
-
-        ``without`` names parameters of the cascade that lead to the real providers.
-        """
+        """Return the same cascade with other targets and clock, ``without`` some parameters."""
         config = {name: value for name, value in self._config.items() if name not in without}
-        twin = LLMCascade(**{**config, "providers": targets})
-        twin._rules = replace(twin._rules, clock=clock)
-        return twin
+        return _build({**config, "providers": targets}, clock)
 
     def __repr__(self) -> str:
         names = ", ".join(repr(each.name) for each in self._candidates)
         return f"LLMCascade([{names}])"
 
-    def __reduce__(self) -> tuple[Callable[..., LLMCascade], tuple[dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         for name, value in self._config.items():
             try:
                 pickle.dumps(value)
             except Exception as error:
                 raise pickle.PicklingError(
                     f"this LLMCascade can't be pickled because of its {name} "
-                    f"({type(value).__name__}): use a function or class that can be imported by "
-                    "name, or build the cascade where it is used"
+                    f"({type(value).__name__}): use a function or class that can be imported, or "
+                    "build the cascade where it is used"
                 ) from error
-        return _rebuild, (self._config,)
+        return _build, (self._config,)
 
 
-def _rebuild(config: dict[str, Any]) -> LLMCascade:
-    return LLMCascade(**config)
-
-
-def _with_timeout(question: Question) -> dict[str, Any]:
-    """Return a call's parameters, with the time limit that LiteLLM gets if the call has one."""
-    timeout = question.limits.timeout
-    if timeout is NOT_GIVEN:
-        return question.params
-    return {**question.params, "timeout": timeout or NO_LIMIT}
+def _build(config: dict[str, Any], clock: Clock | None = None) -> LLMCascade:
+    cascade = LLMCascade(**config)
+    if clock is not None:
+        cascade._rules = replace(cascade._rules, clock=clock)
+    return cascade
 
 
 def _refuse_retries(question: Question) -> None:
-    if question.validation_retries is not None:
+    if question.validation_retries is not NOT_GIVEN:
         raise BadRequestError(
             "validation_retries is for answers that are JSON: ask with get_json_response or "
             "get_structured_json_response"

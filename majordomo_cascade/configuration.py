@@ -1,23 +1,52 @@
-"""Check the providers and the rules of a cascade."""
-
-from __future__ import annotations
+"""Check the providers and options of a cascade."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from . import errors
 from .errors import ConfigurationError, MajordomoError
+from .failover import Limits
 from .gateway import resolve
-from .options import Target, check_plain_function, yes_or_no
+from .options import (
+    CircuitBreaker,
+    RetryPolicy,
+    Target,
+    check_count,
+    check_plain_function,
+    check_seconds,
+    yes_or_no,
+)
 from .request import check_params
 
+#: The options that are numbers, and the check of each.
+NUMBERS: dict[str, Callable[[str, Any, type[MajordomoError]], Any]] = {
+    **{limit.name: check_seconds for limit in fields(Limits)},
+    "validation_retries": check_count,
+}
 
-def check_kind(name: str, value: Any, kind: type, example: str) -> None:
-    """Check the type of an option."""
-    if not isinstance(value, kind):
+#: The options that are functions, and the argument of each.
+FUNCTIONS = {"accept": "an LLMResponse and returns True or False", "on_attempt": "an Attempt"}
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Check the options of a cascade."""
+    retry = options["retry"]
+    if not isinstance(retry, RetryPolicy):
         raise ConfigurationError(
-            f"{name} must be a {kind.__name__}, such as {example}, not {value!r}"
+            f"retry must be a RetryPolicy, such as RetryPolicy(attempts=2), not {retry!r}"
         )
+    breaker = options["breaker"]
+    if not isinstance(breaker, CircuitBreaker | None):
+        raise ConfigurationError(
+            "breaker must be a CircuitBreaker, such as CircuitBreaker(failures=5), or None, "
+            f"not {breaker!r}"
+        )
+    for name, check in NUMBERS.items():
+        check(name, options[name], ConfigurationError)
+    for name, argument in FUNCTIONS.items():
+        if options[name] is not None:
+            check_plain_function(name, options[name], argument)
 
 
 def targets_of(providers: Any) -> list[Target]:
@@ -35,10 +64,10 @@ def targets_of(providers: Any) -> list[Target]:
 
 
 def _checked(target: Target) -> Target:
-    """Return a target whose parameters are checked, and say nothing of LiteLLM's retries."""
+    """Return a target with checked parameters, rid of LiteLLM's retries."""
     checked = {
-        name: check_params(params, [target.provider], ConfigurationError)
-        for name, params in (("params", target.params), ("overrides", target.overrides))
+        "params": check_params(target.params, (), ConfigurationError),
+        "overrides": check_params(target.overrides, (), ConfigurationError),
     }
     return target.model_copy(update=checked)
 

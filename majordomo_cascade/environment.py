@@ -1,75 +1,71 @@
 """The options of a cascade from ``MAJORDOMO_…`` variables and a dotenv file."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .configuration import NUMBERS
 from .errors import ConfigurationError
-from .options import CircuitBreaker, RetryPolicy, Settings, check_count, check_seconds
+from .options import CircuitBreaker, RetryPolicy, Settings
 
 PREFIX = "MAJORDOMO_"
 
-#: Settings that are seconds or "none".
-TIMES = ("TIMEOUT", "FIRST_TOKEN_TIMEOUT", "STALL_TIMEOUT", "DEADLINE", "HEDGE_AFTER")
-#: Groups of settings that begin with a name of their own.
-GROUPS: dict[str, type[Settings]] = {"RETRY": RetryPolicy, "BREAKER": CircuitBreaker}
-GROUPED = {
-    f"{group}_{field.upper()}": (group, field)
+#: Options that are groups of settings, each of which is a variable.
+GROUPS: dict[str, type[Settings]] = {"retry": RetryPolicy, "breaker": CircuitBreaker}
+SETTINGS = {
+    f"{group}_{field}": (group, field)
     for group, kind in GROUPS.items()
     for field in kind.model_fields
 }
 
 
-def options_from_environment(env_file: str | os.PathLike[str] | None) -> dict[str, Any]:
-    """Return LLMCascade's arguments from the environment, the dotenv file put into it first.
-
-    Raises:
-        ConfigurationError: a variable is unknown or malformed, or a file other than ".env" is
-            missing.
-    """
+def options_from_environment(
+    env_file: str | os.PathLike[str] | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return LLMCascade's arguments from the environment, but for those that are given."""
     if env_file is not None:
         _load(env_file)
-    options: dict[str, Any] = {"providers": []}
-    groups: dict[str, dict[str, float]] = {}
+    options: dict[str, Any] = {}
     for variable, value in sorted(os.environ.items()):
         text = value.strip()
         if not variable.startswith(PREFIX) or not text:
             continue
-        name = variable.removeprefix(PREFIX)
-        if name == "PROVIDERS":
-            entries = [entry.strip() for entry in text.split(",")]
-            options["providers"] = [entry for entry in entries if entry]
-        elif name in TIMES:
-            seconds = None if text.lower() == "none" else _number(variable, text)
-            options[name.lower()] = check_seconds(variable, seconds, ConfigurationError)
-        elif name == "VALIDATION_RETRIES":
-            count = check_count(variable, _number(variable, text), ConfigurationError)
-            options[name.lower()] = count
-        elif name in GROUPED:
-            group, field = GROUPED[name]
-            groups.setdefault(group, {})[field] = _number(variable, text)
+        name = variable.removeprefix(PREFIX).lower()
+        if name == "providers":
+            options[name] = [entry for entry in map(str.strip, text.split(",")) if entry]
+        elif name in NUMBERS:
+            options[name] = NUMBERS[name](variable, _number(variable, text), ConfigurationError)
+        elif name in SETTINGS:
+            group, field = SETTINGS[name]
+            options.setdefault(group, {})[field] = _number(variable, text)
         else:
-            known = ", _".join(("PROVIDERS", *TIMES, "VALIDATION_RETRIES", *GROUPED))
+            known = ", _".join(("providers", *NUMBERS, *SETTINGS)).upper()
             raise ConfigurationError(f"{variable} is not a setting; expected {PREFIX}{known}")
-    for group, fields in groups.items():
-        options[group.lower()] = GROUPS[group](**fields)
+    for group in GROUPS.keys() & options:
+        options[group] = GROUPS[group](**options[group])
+    options |= given
+    if not options.get("providers"):
+        raise ConfigurationError(
+            "MAJORDOMO_PROVIDERS is not set; expected a list such as "
+            "anthropic/claude-sonnet-5-5,openai/gpt-5.5"
+        )
     return options
 
 
 def _load(env_file: str | os.PathLike[str]) -> None:
-    """Put a dotenv file's variables into the environment, without touching those that are set."""
     from dotenv import load_dotenv  # noqa: PLC0415 - importing the package must stay quick
 
     if Path(env_file).is_file():
-        load_dotenv(env_file, override=False)
+        load_dotenv(env_file)
     elif str(env_file) != ".env":
         raise ConfigurationError(f"env_file {str(env_file)!r} does not exist")
 
 
-def _number(variable: str, text: str) -> float:
-    """Return a number, an int if it is one."""
+def _number(variable: str, text: str) -> float | None:
+    """Return a number, an int if it is one; None for "none"."""
+    if text.lower() == "none":
+        return None
     try:
         return int(text) if text.isdigit() else float(text)
     except ValueError:

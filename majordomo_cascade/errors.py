@@ -1,22 +1,22 @@
 """Everything this package raises, in one tree.
 
-    MajordomoError                          .attempts
-    ├── ConfigurationError (ValueError)     the cascade cannot be built, or used, as asked
-    ├── BadRequestError                     the request is at fault: no other provider is asked
+    MajordomoError
+    ├── ConfigurationError              (ValueError)
+    ├── BadRequestError                 no other provider is asked
     │   └── ContentPolicyError
-    ├── ResponseError                       an answer came, but this call cannot use it
-    │   ├── ResponseParsingError            not JSON
-    │   │   └── ResponseValidationError     JSON, but not of the type
-    │   ├── ResponseTruncatedError          cut by max_tokens
-    │   └── ResponseRejectedError           refused by ``accept``: the next provider is asked
-    └── ProviderError                       this provider cannot serve now: the next one is asked
-        ├── RateLimitError                  retried first
-        ├── ProviderUnavailableError        retried first
-        ├── ProviderConnectionError         retried first
-        ├── InvalidResponseError            retried first
-        ├── ProviderTimeoutError            (TimeoutError) retried only if no other target is left
+    ├── ResponseError
+    │   ├── ResponseParsingError
+    │   │   └── ResponseValidationError
+    │   ├── ResponseTruncatedError
+    │   └── ResponseRejectedError       the next provider is asked
+    └── ProviderError                   the next provider is asked
+        ├── RateLimitError              retried first
+        ├── ProviderUnavailableError    retried first
+        ├── ProviderConnectionError     retried first
+        ├── InvalidResponseError        retried first
+        ├── ProviderTimeoutError        (TimeoutError) retried only if no other target is left
         ├── StreamInterruptedError
-        ├── DeadlineExceededError           (TimeoutError) ends the call
+        ├── DeadlineExceededError       (TimeoutError) ends the call
         ├── AuthenticationError
         ├── PermissionDeniedError
         ├── QuotaExceededError
@@ -30,32 +30,26 @@ pickle, and they may quote the prompt.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .responses import Attempt, LLMResponse
 
 
+@dataclass(eq=False, repr=False)
 class MajordomoError(Exception):
     """Anything that goes wrong in a cascade."""
 
-    attempts: tuple[Attempt, ...] = ()
+    message: str = ""
+    attempts: tuple[Attempt, ...] = field(default=(), init=False)
     """Every attempt of the call that raised this, in the order in which they began."""
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message)
+    def __post_init__(self) -> None:
+        super().__init__(self.message)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        return _rebuild, (type(self), self.args), {**self.__dict__, "original_error": None}
-
-
-def _rebuild(kind: type[MajordomoError], args: tuple[Any, ...]) -> MajordomoError:
-    """Make an unpickled error without its ``__init__``; its attributes follow as state."""
-    error = kind.__new__(kind)
-    error.args = args
-    return error
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {**self.__dict__, "original_error": None}
 
 
 class ConfigurationError(MajordomoError, ValueError):
@@ -70,76 +64,56 @@ class ContentPolicyError(BadRequestError):
     """A safety system refused the request, or held back the answer."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ResponseError(MajordomoError):
     """An answer came and was paid for, but this call cannot use it."""
 
-    def __init__(self, message: str = "", *, provider: str = "", model: str = "") -> None:
-        super().__init__(message)
-        self.provider = provider
-        self.model = model
+    provider: str = ""
+    model: str = ""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ResponseParsingError(ResponseError):
     """The answer, in ``raw_content``, is not JSON. A note in the traceback shows its start."""
 
-    def __init__(self, message: str = "", *, raw_content: str = "", **fields: Any) -> None:
-        super().__init__(message, **fields)
-        self.raw_content = raw_content
+    raw_content: str = ""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ResponseValidationError(ResponseParsingError):
     """The answer is JSON, but not of the type; ``errors`` is pydantic's list of problems."""
 
-    def __init__(
-        self, message: str = "", *, errors: list[dict[str, Any]] | None = None, **fields: Any
-    ) -> None:
-        super().__init__(message, **fields)
-        self.errors = errors or []
+    errors: list[dict[str, Any]] = field(default_factory=list)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ResponseTruncatedError(ResponseError):
     """``max_tokens`` cut the answer: JSON that ends early, or no text at all."""
 
-    def __init__(self, message: str = "", *, partial_content: str = "", **fields: Any) -> None:
-        super().__init__(message, **fields)
-        self.partial_content = partial_content
+    partial_content: str = ""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ResponseRejectedError(ResponseError):
-    """``accept`` said no to the answer, which is in ``response``. The next target is asked."""
+    """``accept`` said no to the answer, which is in ``response``."""
 
-    def __init__(
-        self, message: str = "", *, response: LLMResponse[Any] | None = None, **fields: Any
-    ) -> None:
-        super().__init__(message, **fields)
-        self.response = response
+    response: LLMResponse[Any] | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ProviderError(MajordomoError):
     """This provider cannot serve now. ``provider`` and ``model`` are the target's."""
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        provider: str = "",
-        model: str = "",
-        status_code: int | None = None,
-        retry_after: float | None = None,
-        request_id: str | None = None,
-        original_error: BaseException | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.provider = provider
-        self.model = model
-        self.status_code = status_code
-        """The HTTP status of the answer (or of a mock's); None if there was no answer."""
-        self.retry_after = retry_after
-        """Seconds that the provider asks to wait, from the header or, for Gemini, the body."""
-        self.request_id = request_id
-        """The provider's own id of the request, for its support."""
-        self.original_error = original_error
-        """The exception that LiteLLM raised; None after unpickling."""
+    provider: str = ""
+    model: str = ""
+    status_code: int | None = None
+    """The HTTP status of the answer (or of a mock's); None if there was no answer."""
+    retry_after: float | None = None
+    """Seconds that the provider asks to wait, from the header or, for Gemini, the body."""
+    request_id: str | None = None
+    """The provider's own id of the request, for its support."""
+    original_error: BaseException | None = None
+    """The exception that LiteLLM raised; None after unpickling."""
 
 
 class RateLimitError(ProviderError):
@@ -162,12 +136,11 @@ class ProviderTimeoutError(ProviderError, TimeoutError):
     """408, 504, or our own ``timeout``."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StreamInterruptedError(ProviderError):
     """A stream broke after its first content. ``partial_content`` is the text that came."""
 
-    def __init__(self, message: str = "", *, partial_content: str = "", **fields: Any) -> None:
-        super().__init__(message, **fields)
-        self.partial_content = partial_content
+    partial_content: str = ""
 
 
 class DeadlineExceededError(ProviderError, TimeoutError):

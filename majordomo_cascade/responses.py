@@ -21,9 +21,9 @@ class Usage:
     output_tokens: int = 0
     total_tokens: int = 0
     cached_tokens: int = 0
-    """The part of the input that came from the provider's prompt cache."""
+    """Input tokens that came from the provider's cache."""
     reasoning_tokens: int = 0
-    """The part of the output that was spent on thinking."""
+    """Output tokens that were spent on thinking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Attempt:
     """"rejected" is an answer that came, and was paid for, but could not be used."""
     error: Exception | None
     started: float
-    """Seconds from the start of the call."""
+    """Seconds after the start of the call."""
     seconds: float
     """How long it took."""
     waited: float
@@ -49,7 +49,7 @@ class Attempt:
     """US dollars; None if no answer came or LiteLLM has no price."""
 
     def __str__(self) -> str:
-        """Tell it in a line: ``anthropic/claude #2: 529 ProviderUnavailableError after 0.41 s``."""
+        """Return ``openai/gpt-5.5 #2: 429 RateLimitError after 0.41 s``."""
         status = getattr(self.error, "status_code", None)
         result = type(self.error).__name__ if self.error else self.outcome
         if status:
@@ -61,15 +61,14 @@ class Attempt:
 class LLMResponse(Generic[T]):
     """An answer. ``content`` is text, decoded JSON, or a value of the type that was asked for.
 
-    Text is "" if the model answered with tool calls only. The repr leaves out ``content`` and
-    ``raw``: answers do not belong in logs. A notebook shows the content.
+    ``provider`` and ``model`` are those of the target that served, as it was configured. Text is
+    "" if the model answered with tool calls only. The repr leaves out ``content`` and ``raw``:
+    answers do not belong in logs. A notebook shows the content and the attempts.
     """
 
     content: T = field(repr=False)
     provider: str
-    """The provider of the target that served."""
     model: str
-    """The model of the target that served, as it was configured."""
     usage: Usage
     cost: float | None
     """US dollars for this answer, by LiteLLM's price list; None, never 0, if it has no price."""
@@ -85,10 +84,9 @@ class LLMResponse(Generic[T]):
     raw: Any = field(repr=False)
     """LiteLLM's own ``ModelResponse``: log probabilities, reasoning, everything else."""
     tool_calls: tuple[Any, ...] = field(default=(), repr=False)
-    """The model's calls of tools, as LiteLLM's objects (``call.function.name``), or ()."""
+    """LiteLLM's own objects, such as ``call.function.name``."""
 
     def _repr_html_(self) -> str:
-        """Show the answer in a notebook, with its attempts as a table."""
         cost = "unknown" if self.total_cost is None else f"${self.total_cost:.6f}"
         served = f"{self.provider}/{self.model}, {self.latency:.2f} s, {cost}"
         rows = "".join(f"<tr><td>{escape(str(attempt))}</td></tr>" for attempt in self.attempts)

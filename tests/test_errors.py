@@ -54,7 +54,8 @@ def test_one_error_names_all_problems_of_settings() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Target("", "x", params={1: 2}, timeout=-1)  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
     assert str(caught.value) == (
-        "Target: provider must not be empty; timeout: Input should be greater than 0, not -1; "
+        "Target: provider: String should have at least 1 character; "
+        "timeout: Input should be greater than 0, not -1; "
         "params.1.[key]: Input should be a valid string, not 1"
     )
 

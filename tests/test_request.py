@@ -136,7 +136,6 @@ async def test_litellms_parameters_pass_through_untouched(monkeypatch: pytest.Mo
         "extra_headers": {"x-tenant": "t"},
         "drop_params": True,
         "some_vendor_option": 5,
-        "stream": False,
         "client": client,
     }
     await ANY.get_response("Hello", **params)
@@ -216,9 +215,9 @@ class Xylophone:
         ({}, r"nothing was asked: give user_prompt='…' or messages=\[\{'role': 'user', …\}\]$"),
         ({"user_prompt": ""}, "user_prompt is empty$"),
         ({"user_prompt": "  "}, "user_prompt is empty"),
-        ({"user_prompt": 5}, "user_prompt must be a string, not an int"),
-        ({"user_prompt": [USER]}, "user_prompt must be a string, not a list"),
-        ({"user_prompt": "x", "system_prompt": 5}, "system_prompt must be a string, not an int"),
+        ({"user_prompt": 5}, "user_prompt must be a string .*, not int"),
+        ({"user_prompt": [USER]}, "user_prompt must be a string .*, not list"),
+        ({"user_prompt": "x", "system_prompt": 5}, "system_prompt must be a string .*, not int"),
         (
             {"user_prompt": "x", "messages": [USER]},
             r"give either user_prompt \(and system_prompt\) or messages, not both$",
@@ -227,20 +226,20 @@ class Xylophone:
             {"system_prompt": "x", "messages": [USER]},
             r"give either user_prompt \(and system_prompt\) or messages",
         ),
-        ({"messages": "text"}, "messages must be a list .*, not a str"),
-        ({"messages": USER}, "messages must be a list .*, not a dict"),
-        ({"messages": 5}, "messages must be a list .*, not an int"),
+        ({"messages": "text"}, "messages must be a list .*, not str"),
+        ({"messages": USER}, "messages must be a list .*, not dict"),
+        ({"messages": 5}, "messages must be a list .*, not int"),
         (
             {"messages": []},
             r"messages is empty; expected a list such as \[\{'role': 'user', 'content': '…'\}\]$",
         ),
         (
             {"messages": ["text"]},
-            r"messages\[0\] must be a dict with a role and a content, not a str",
+            r"messages\[0\] must be a dict with a role and a content, not str",
         ),
         (
             {"messages": [USER, None]},
-            r"messages\[1\] must be a dict with a role and a content, not None",
+            r"messages\[1\] must be a dict with a role and a content, not NoneType",
         ),
         (
             {"messages": [{"content": "x"}]},
@@ -259,28 +258,31 @@ class Xylophone:
         ({"messages": [{"role": "assistant", "content": None}]}, r"messages\[0\] has no content"),
         (
             {"messages": [{"role": "user", "content": object()}]},
-            r"messages\[0\] has an object as content",
+            r"messages\[0\]\['content'\] must be a string or a list of .*, not object",
         ),
         (
             {"messages": [{"role": "user", "content": Xylophone()}]},
-            r"messages\[0\] has a Xylophone as content",
+            r"messages\[0\]\['content'\] must be a string or a list of .*, not Xylophone",
         ),
-        ({"messages": [{"role": "user", "content": []}]}, r"messages\[0\] has a list as content"),
+        (
+            {"messages": [{"role": "user", "content": []}]},
+            r"messages\[0\]\['content'\] must be a string or a list of one part or more, not list",
+        ),
         (
             {"messages": [{"role": "user", "content": ["x"]}]},
             r"messages\[0\]\['content'\]\[0\] must be a dict",
         ),
         (
             {"messages": [{"role": "user", "content": [{"text": "x"}]}]},
-            r"messages\[0\]\['content'\]\[0\] must be a dict with a 'type'",
+            r"messages\[0\]\['content'\]\[0\] must be a dict such as \{'type': 'text'",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
-            r"messages\[0\].* is a text part; its 'text' must be a string",
+            r"messages\[0\]\['content'\]\[0\]\['text'\] must be a string",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": object()}]}]},
-            r".* its 'text' must be a string",
+            r"messages\[0\]\['content'\]\[0\]\['text'\] must be a string",
         ),
     ],
 )
@@ -299,15 +301,15 @@ async def test_stream_true_is_for_acompletion_only() -> None:
     for ask in (ANY.get_response, ANY.get_json_response, ANY.get_response_stream):
         with pytest.raises(BadRequestError) as caught:
             await ask("Hello", stream=True, mock_response="never asked")
-        assert (
-            str(caught.value)
-            == "stream=True: use get_response_stream, or acompletion, which takes it"
+        assert str(caught.value) == (
+            "'stream' is not passed on to LiteLLM: use get_response_stream, or acompletion, "
+            "which takes it"
         )
     assert (await ANY.get_response("Hello", stream=False, mock_response="fine")).content == "fine"
 
 
 async def test_acompletion_checks_its_messages_too() -> None:
-    with pytest.raises(BadRequestError, match=r"messages must be a list .*, not None"):
+    with pytest.raises(BadRequestError, match=r"^nothing was asked: give .* or messages="):
         await ANY.acompletion(messages=None, mock_response="never asked")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
@@ -375,13 +377,13 @@ async def test_a_name_that_litellm_must_not_get_is_refused(name: str) -> None:
     if name != "validation_retries":
         with pytest.raises(BadRequestError, match=complaint):
             await ANY.get_response("Hello", mock_response="never asked", **params)
-    with pytest.raises(BadRequestError, match=complaint):
-        await ANY.acompletion([USER], mock_response="never asked", **params)
+        with pytest.raises(BadRequestError, match=complaint):
+            await ANY.acompletion([USER], mock_response="never asked", **params)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 async def test_an_option_of_a_cascade_is_refused_as_a_parameter(name: str) -> None:
-    complaint = rf"^'{name}' is an option of a cascade: use cascade\.with_options\({name}=…\)$"
+    complaint = rf"^'{name}' is not passed on to LiteLLM: use cascade\.with_options\({name}=…\)$"
     params: dict[str, Any] = {name: 1}
     for level in ("params", "overrides"):
         fields: dict[str, Any] = {level: params}
@@ -423,7 +425,7 @@ async def test_validation_retries_are_refused_where_no_json_is_asked_for() -> No
             with pytest.raises(BadRequestError) as caught:
                 await ask("Hello", validation_retries=number, mock_response="never asked")
             assert str(caught.value) == complaint
-    with pytest.raises(BadRequestError, match="use get_json_response or get_structured_json_resp"):
+    with pytest.raises(BadRequestError, match=f"^{complaint}$"):
         await ANY.acompletion([USER], validation_retries=1, mock_response="never asked")
 
 
@@ -572,9 +574,9 @@ def unknown_model(model: str) -> str:
         ([("gpt-4.1", "openai")], "the provider comes first: ('openai', 'gpt-4.1')"),
         (["no-such-model"], unknown_model("no-such-model")),
         (["text-embedding-3-small"], unknown_model("text-embedding-3-small")),
-        ([("openai", "")], "Target: model must not be empty"),
-        ([("", "gpt-4.1")], "Target: provider must not be empty"),
-        (["openai/"], "Target: model must not be empty"),
+        ([("openai", "")], "Target: model: String should have at least 1 character"),
+        ([("", "gpt-4.1")], "Target: provider: String should have at least 1 character"),
+        (["openai/"], "Target: model: String should have at least 1 character"),
     ],
 )
 def test_a_cascade_that_cannot_be_built(
@@ -631,16 +633,19 @@ FIELDS = "provider, model, api_key, api_base, timeout, params, overrides, struct
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"api_key": ""}, "api_key is empty; leave it out to let LiteLLM read the environment"),
-        ({"api_key": "sk-1234567890\n"}, f"api_key {NOT_SENT}"),
-        ({"api_key": " sk-1234567890"}, f"api_key {NOT_SENT}"),
-        ({"api_key": "sk-12345\x0067890"}, f"api_key {NOT_SENT}"),
-        ({"api_key": "sk-ключ"}, f"api_key {NOT_SENT}"),
+        (
+            {"api_key": ""},
+            "api_key: must be a string, not empty; left out, LiteLLM reads the environment",
+        ),
+        ({"api_key": "sk-1234567890\n"}, f"api_key: {NOT_SENT}"),
+        ({"api_key": " sk-1234567890"}, f"api_key: {NOT_SENT}"),
+        ({"api_key": "sk-12345\x0067890"}, f"api_key: {NOT_SENT}"),
+        ({"api_key": "sk-ключ"}, f"api_key: {NOT_SENT}"),
         ({"api_key": 5}, "api_key: Input should be a valid string, not 5"),
         ({"api_key": ["sk-1234567890"]}, "api_key: Input should be a valid string"),
-        ({"api_base": "localhost:8000"}, "api_base must be a URL such as 'https://host/v1'"),
-        ({"api_base": "ftp://localhost/v1"}, "api_base must be a URL such as 'https://host/v1'"),
-        ({"api_base": "http:///v1"}, "api_base must be a URL such as 'https://host/v1'"),
+        ({"api_base": "localhost:8000"}, "api_base: must be a URL such as 'https://host/v1'"),
+        ({"api_base": "ftp://localhost/v1"}, "api_base: must be a URL such as 'https://host/v1'"),
+        ({"api_base": "http:///v1"}, "api_base: must be a URL such as 'https://host/v1'"),
         ({"timeout": 0}, "timeout: Input should be greater than 0, not 0"),
         ({"timeout": "5"}, "timeout: Input should be a valid number"),
         ({"params": 5}, "params: Input should be a valid dictionary, not 5"),
@@ -649,7 +654,7 @@ FIELDS = "provider, model, api_key, api_base, timeout, params, overrides, struct
         *(
             (
                 {level: {name: "sk-1234567890"}},
-                f"{level} must not hold {name!r}, {ELSEWHERE}",
+                f"{level}: must not hold {name!r}, {ELSEWHERE}",
             )
             for level in ("params", "overrides")
             for name in TARGETS_OWN
@@ -697,10 +702,10 @@ def test_a_cascade_takes_no_attributes() -> None:
 @pytest.mark.parametrize(
     ("params", "complaint"),
     [
-        ({"extra_headers": 5}, "extra_headers must be a dict, not an int"),
+        ({"extra_headers": 5}, "extra_headers must be a dict, not int"),
         ({"extra_headers": {"x-a": None}}, "extra_headers must be a dict of strings"),
         ({"headers": {"x-a": b"b"}}, "headers must be a dict of strings"),
-        ({"metadata": "x"}, "metadata must be a dict, not a str"),
+        ({"metadata": "x"}, "metadata must be a dict, not str"),
         ({"schema": {}}, "'schema' is not passed on to LiteLLM: use response_format="),
     ],
 )

@@ -1,16 +1,14 @@
 """The order, the waits and the time limits of a call. Knows nothing of LiteLLM."""
 
-from .call import Call, Candidate, Limits, Rules
+from .call import Call, Limits, Rules
 from .clock import Clock, SystemClock
 from .health import Breaker, TargetHealth, Verdict
 from .order import serve
-from .turn import Ask, RunningAttempt, TimeLimit, Turn
+from .turn import RunningAttempt, TimeLimit, Turn
 
 __all__ = [
-    "Ask",
     "Breaker",
     "Call",
-    "Candidate",
     "Clock",
     "Limits",
     "Rules",

@@ -1,11 +1,10 @@
 """One call's way down its targets: who is left, what was tried, how much time is left."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from ..errors import DeadlineExceededError, MajordomoError, ResponseRejectedError
@@ -13,7 +12,6 @@ from ..options import NOT_GIVEN, NotGiven, RetryPolicy
 from ..responses import Attempt
 from .clock import Clock
 from .health import Breaker
-from .trail import Trail, log_fields
 
 logger = logging.getLogger("majordomo_cascade")
 
@@ -55,26 +53,54 @@ class Rules:
     clock: Clock
 
 
+@dataclass(slots=True)
+class Trail:
+    """The attempts of one call."""
+
+    on_attempt: Callable[[Attempt], object] | None
+    _ended: list[Attempt] = field(default_factory=list)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts, in the order in which they began."""
+        return tuple(sorted(self._ended, key=attrgetter("started")))
+
+    def add(self, attempt: Attempt) -> None:
+        """Keep an attempt that has ended, and tell of it."""
+        self._ended.append(attempt)
+        if attempt.outcome != "ok":
+            # As text: a handler that shows arguments would show the vendor's words.
+            logger.info("%s", str(attempt), extra=_log_fields(attempt))
+        if self.on_attempt is None:
+            return
+        try:
+            self.on_attempt(attempt)
+        except Exception as error:
+            error.__cause__ = error.__context__ = None  # these may quote keys and prompts
+            logger.exception("on_attempt raised; the call goes on")
+
+    def write_into(self, error: MajordomoError) -> None:
+        """Let the error tell the whole story in an ordinary traceback (PEP 678)."""
+        error.attempts = self.attempts
+        for attempt in error.attempts:
+            error.add_note(_note(attempt))
+
+
+@dataclass(eq=False)
 class Call(Generic[C]):
     """The targets that are left, the trail, and the deadline of one call."""
 
-    def __init__(
-        self,
-        rules: Rules,
-        targets: Sequence[C],
-        limits: Limits,
-        *,
-        is_stream: bool = False,
-        has_own_credentials: bool = False,
-    ) -> None:
-        self.rules = rules
-        self.limits = limits
-        self.is_stream = is_stream
-        self.has_own_credentials = has_own_credentials
+    rules: Rules
+    targets: InitVar[Sequence[C]]
+    limits: Limits
+    is_stream: bool = False
+    has_own_credentials: bool = False
+
+    def __post_init__(self, targets: Sequence[C]) -> None:
         self.left = list(targets)
-        self.trail = Trail(rules.on_attempt)
         self.first = targets[0]
-        self._started = rules.clock.now()
+        self.trail = Trail(self.rules.on_attempt)
+        self._started = self.rules.clock.now()
 
     def elapsed(self) -> float:
         return self.rules.clock.now() - self._started
@@ -88,11 +114,6 @@ class Call(Generic[C]):
         now = self.rules.clock.now()
         well = (target for target in self.left if target.breaker.takes_turns(now))
         return next(well, self.left[0])
-
-    def take_next(self) -> C:
-        target = self.following()
-        self.left.remove(target)
-        return target
 
     def ends_with(self, error: MajordomoError) -> bool:
         """Return whether no other target is asked after this error."""
@@ -112,10 +133,30 @@ class Call(Generic[C]):
         self.log_failover(last)
 
     def log_failover(self, last: Attempt | None) -> None:
-        """Log which attempt failed and who is next, without anybody's words."""
         if last is None:  # nothing was sent
             return
         following = self.following()
-        fields = log_fields(last)
+        fields = _log_fields(last)
         fields |= {"next_provider": following.provider, "next_model": following.model}
         logger.warning("%s; failing over to %s", str(last), following.name, extra=fields)
+
+
+def _log_fields(attempt: Attempt) -> dict[str, object]:
+    """Return an attempt as the ``extra`` fields of a log record, without anybody's words."""
+    return {
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "attempt": attempt.number,
+        "outcome": attempt.outcome,
+        "error_type": type(attempt.error).__name__,
+        "status_code": getattr(attempt.error, "status_code", None),
+        "seconds": attempt.seconds,
+    }
+
+
+def _note(attempt: Attempt) -> str:
+    """Tell an attempt in a line, with our own error: a foreign one may quote anything."""
+    if not isinstance(attempt.error, MajordomoError):
+        return str(attempt)
+    reason = str(attempt.error).removeprefix(f"{attempt.provider}/{attempt.model}: ")
+    return f"{attempt}: {reason}".removesuffix(": ")

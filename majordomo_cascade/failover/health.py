@@ -1,7 +1,5 @@
 """One circuit breaker a target: who is asked in turn, and who last. Time is handed in."""
 
-from __future__ import annotations
-
 import weakref
 from dataclasses import dataclass
 from enum import Enum
@@ -21,17 +19,17 @@ from ..options import CircuitBreaker, Mode
 
 State = Literal["closed", "open", "half_open"]
 
-#: Errors that the request itself caused: they tell nothing about the target's health.
+#: Errors that the request itself caused.
 NEUTRAL = (ContextWindowExceededError, UnsupportedRequestError)
 #: Errors that the credentials may have caused.
 OF_CREDENTIALS = (AuthenticationError, PermissionDeniedError, QuotaExceededError, RateLimitError)
 
-#: Seconds. A longer Retry-After is a mistake, or of no use: nobody would ask the target again.
+#: Seconds. A longer Retry-After is a mistake, or of no use.
 LONGEST_RETRY_AFTER = 3600.0
 
 
 class Verdict(Enum):
-    """The word of a call's attempts on a target's health."""
+    """How a target served a call."""
 
     SERVED = "served"
     FAILED = "failed"
@@ -39,17 +37,16 @@ class Verdict(Enum):
 
 
 def verdict_on(error: BaseException | None, *, own_credentials: bool = False) -> Verdict:
-    """Judge a target by the error that ended a call's attempts at it; None is an answer.
+    """Judge a target by the error that ended its attempts, None for an answer.
 
-    ``own_credentials`` says that the call brought its own: what these caused is not the target's.
+    If the call brought ``own_credentials``, what these may have caused tells nothing.
     """
     if error is None or isinstance(error, ResponseError):  # an answer came
         return Verdict.SERVED
-    if not isinstance(error, ProviderError) or isinstance(error, NEUTRAL):
-        return Verdict.UNKNOWN
-    if own_credentials and isinstance(error, OF_CREDENTIALS):
-        return Verdict.UNKNOWN
-    return Verdict.FAILED
+    neutral = NEUTRAL + OF_CREDENTIALS if own_credentials else NEUTRAL
+    if isinstance(error, ProviderError) and not isinstance(error, neutral):
+        return Verdict.FAILED
+    return Verdict.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +65,28 @@ class TargetHealth:
     """How it is asked for JSON: as the Target or LiteLLM says, or lower if it refused that."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(slots=True, weakref_slot=True)
 class Pass:
-    """A call's leave to ask a target, handed back with a verdict."""
+    """A call's leave to ask a target, handed back with a verdict; the first one counts."""
 
     epoch: int
     is_probe: bool
 
 
+@dataclass(slots=True, eq=False)
 class Breaker:
     """The circuit breaker of one target; without settings it never opens.
 
     Every opening and closing begins a new epoch: verdicts from an earlier one are old news.
     """
 
-    __slots__ = ("_cooldown", "_epoch", "_failures", "_open_until", "_probe", "_settings")
-
-    def __init__(self, settings: CircuitBreaker | None) -> None:
-        self._settings = settings
-        self._cooldown = 0.0
-        self._epoch = 0
-        self._failures = 0
-        self._open_until: float | None = None
-        # Weak, because a stream may be dropped and never report.
-        self._probe: weakref.ref[Pass] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """True if the target is asked last, or due for a probe."""
-        return self._open_until is not None
-
-    @property
-    def failures(self) -> int:
-        return self._failures
+    settings: CircuitBreaker | None
+    failures: int = 0
+    _cooldown: float = 0.0
+    _epoch: int = 0
+    _open_until: float | None = None
+    # Weak, because a stream may be dropped and never report.
+    _probe: weakref.ref[Pass] | None = None
 
     def cooldown(self, now: float) -> float:
         return max(0.0, (self._open_until or now) - now)
@@ -112,9 +98,8 @@ class Breaker:
 
     def takes_turns(self, now: float) -> bool:
         """Return whether the target is asked in its turn: it is well, or due and not yet probed."""
-        if self._open_until is None:
-            return True
-        return now >= self._open_until and not (self._probe and self._probe())
+        is_due = self._open_until is None or now >= self._open_until
+        return is_due and not (self._probe and self._probe())
 
     def enter(self, now: float) -> Pass:
         """Begin to ask the target; the first call after the cooldown is the probe."""
@@ -125,37 +110,32 @@ class Breaker:
         return given
 
     def leave(self, given: Pass, verdict: Verdict, now: float, retry_after: float = 0.0) -> None:
-        if self._probe and self._probe() is given:
-            self._probe = None
         if given.epoch != self._epoch:
             return
+        given.epoch = -1
+        if given.is_probe:
+            self._probe = None
         if verdict is Verdict.SERVED:
-            self._close()
+            self.failures = 0
+            self._cooldown = 0.0
+            if self._open_until is not None:
+                self._open_until = None
+                self._begin_epoch()
         elif verdict is Verdict.FAILED:
             self._fail(now, retry_after, is_probe=given.is_probe)
 
-    def _close(self) -> None:
-        self._failures = 0
-        self._cooldown = 0.0
-        if self._open_until is not None:
-            self._open_until = None
-            self._begin_epoch()
-
     def _fail(self, now: float, retry_after: float, *, is_probe: bool) -> None:
-        self._failures += 1
-        if self._settings is None or self._failures < self._settings.failures:
+        self.failures += 1
+        settings = self.settings
+        if settings is None or self.failures < settings.failures:
             return
-        if self._open_until is None or is_probe:
-            self._cooldown = self._next_cooldown(self._settings)
-            self._open_until = now + self._cooldown
+        open_until = self._open_until
+        if open_until is None or is_probe:
+            longest = max(settings.cooldown, settings.max_cooldown)
+            self._cooldown = min(max(settings.cooldown, self._cooldown * 2), longest)
+            open_until = now + self._cooldown
             self._begin_epoch()
-        self._open_until = max(self._open_until, now + min(retry_after, LONGEST_RETRY_AFTER))
-
-    def _next_cooldown(self, settings: CircuitBreaker) -> float:
-        """Return the first cooldown, or twice the last one."""
-        if self._cooldown == 0.0:
-            return settings.cooldown
-        return min(self._cooldown * 2, max(settings.cooldown, settings.max_cooldown))
+        self._open_until = max(open_until, now + min(retry_after, LONGEST_RETRY_AFTER))
 
     def _begin_epoch(self) -> None:
         self._epoch += 1

@@ -1,15 +1,9 @@
 """Ask the targets one after the other."""
 
-from __future__ import annotations
-
-from typing import TypeVar
-
 from ..errors import MajordomoError
 from .call import C, Call
 from .hedge import hedged
-from .turn import Ask, Turn
-
-T = TypeVar("T")
+from .turn import Ask, T, Turn
 
 
 async def serve(call: Call[C], ask: Ask[C, T]) -> tuple[Turn[C], T]:
@@ -24,7 +18,7 @@ async def serve(call: Call[C], ask: Ask[C, T]) -> tuple[Turn[C], T]:
     if call.limits.hedge_after is not None:
         return await hedged(call, ask, call.limits.hedge_after)
     while True:
-        turn = Turn(call, call.take_next())
+        turn = Turn(call)
         try:
             return turn, await turn.take(ask)
         except MajordomoError as error:

@@ -1,7 +1,5 @@
 """The wait before the same target is asked again. Nothing here sleeps."""
 
-from __future__ import annotations
-
 import backoff
 
 from ..errors import (
@@ -15,12 +13,7 @@ from ..errors import (
 from ..options import RetryPolicy
 
 #: Errors that the same target may get over in a moment.
-RETRIED = (
-    RateLimitError,
-    ProviderUnavailableError,
-    ProviderConnectionError,
-    InvalidResponseError,
-)
+RETRIED = (RateLimitError, ProviderUnavailableError, ProviderConnectionError, InvalidResponseError)
 
 
 def wait_before_retry(
@@ -36,14 +29,10 @@ def wait_before_retry(
         return None
     retry_after = getattr(error, "retry_after", None)
     if retry_after is None:
-        return float(backoff.full_jitter(_longest_wait(policy, tries)))
+        try:
+            longest = min(policy.max_wait, policy.base * policy.factor ** (tries - 1))
+        except OverflowError:
+            longest = policy.max_wait
+        return float(backoff.full_jitter(longest))
     patience = max(policy.max_wait, policy.max_retry_after) if is_last else policy.max_wait
     return float(retry_after) if retry_after <= patience else None
-
-
-def _longest_wait(policy: RetryPolicy, tries: int) -> float:
-    """Return the upper end of the jitter after so many tries."""
-    try:
-        return min(policy.max_wait, policy.base * policy.factor ** (tries - 1))
-    except OverflowError:
-        return policy.max_wait

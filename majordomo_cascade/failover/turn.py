@@ -1,77 +1,53 @@
-"""One target's turn in a call: its attempts, one after the other, and what they say of its health.
+"""One target's turn in a call.
 
 The asker loops, the turn hands out attempts::
 
-    while True:
-        try:
-            async with turn.attempt() as attempt:
-                completion = await turn.target.client.complete(messages, params)
-                attempt.used(completion.usage, completion.cost)
-                return completion.text()
-        except MajordomoError as error:
-            await turn.back_off(error)
+while True:
+    try:
+        async with turn.attempt() as attempt:
+            completion = await turn.target.client.complete(messages, params)
+            attempt.used(completion.usage, completion.cost)
+            return completion.text()
+    except MajordomoError as error:
+        await turn.back_off(error)
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, Self, TypeVar
 
-from ..errors import (
-    DeadlineExceededError,
-    MajordomoError,
-    ProviderError,
-    ProviderTimeoutError,
-)
+from ..errors import DeadlineExceededError, MajordomoError, ProviderError, ProviderTimeoutError
 from ..options import NOT_GIVEN
 from ..responses import Attempt, Outcome, Usage
-from .call import C, Call
-from .health import Pass, Verdict, verdict_on
+from .call import C, Call, logger
+from .health import Verdict, verdict_on
 from .retry import wait_before_retry
 
 T = TypeVar("T")
 
-logger = logging.getLogger("majordomo_cascade")
-
 
 class Turn(Generic[C]):
-    """The attempts of one call at one target."""
+    """The attempts of one call at the next of its targets."""
 
-    __slots__ = (
-        "_is_last",
-        "_is_probe",
-        "_pass",
-        "call",
-        "last",
-        "number",
-        "open_attempt",
-        "target",
-        "tries",
-        "waited",
-    )
-
-    def __init__(self, call: Call[C], target: C) -> None:
+    def __init__(self, call: Call[C]) -> None:
         self.call = call
-        self.target = target
+        self.target = call.following()
         self.number = 0
         """Attempts that have begun."""
         self.tries = 0
         """Attempts that failed and were followed by a retry."""
         self.waited = 0.0
-        """Seconds slept since the last attempt."""
+        """Seconds slept before this attempt."""
         self.last: Attempt | None = None
         """The attempt that ended last."""
         self.open_attempt: RunningAttempt | None = None
         """A stream's attempt, which goes on when the asker has returned."""
-        self._pass: Pass | None = target.breaker.enter(call.rules.clock.now())
-        self._is_probe = self._pass.is_probe
+        call.left.remove(self.target)
         self._is_last = not call.left
-
-    def attempt(self) -> RunningAttempt:
-        return RunningAttempt(self)
+        self._enter()
 
     async def take(self, ask: Ask[C, T]) -> T:
         """Return what ``ask`` returns, and tell the target's breaker how it went."""
@@ -82,10 +58,23 @@ class Turn(Generic[C]):
             raise
         if self.open_attempt is None:
             self.leave(None)
-        elif self._is_probe:  # it is back; how the stream goes on is another matter
+        elif self._pass.is_probe:  # it is back; how the stream goes on is another matter
             self.leave(None)
-            self._pass = self.target.breaker.enter(self.call.rules.clock.now())
+            self._enter()
         return answer
+
+    def attempt(self) -> RunningAttempt:
+        """Begin an attempt; raise DeadlineExceededError if no time is left for it."""
+        call = self.call
+        if call.remaining() <= 0:
+            raise self.out_of_time()
+        self.number += 1
+        limits = call.limits
+        timeout = self.target.timeout if limits.timeout is NOT_GIVEN else limits.timeout
+        first = limits.first_token_timeout if call.is_stream else None
+        if first is not None and (timeout is None or first < timeout):
+            return RunningAttempt(self, first, "first_token_timeout")
+        return RunningAttempt(self, timeout, "timeout")
 
     async def back_off(self, error: MajordomoError) -> None:
         """Wait until the target is asked once more after an error.
@@ -94,11 +83,9 @@ class Turn(Generic[C]):
             MajordomoError: ``error``, if it is not asked again.
         """
         rules = self.call.rules
-        wait = None
-        if self._is_last or not self._is_probe:
-            tries = self.tries + 1
-            wait = wait_before_retry(rules.retry, error, tries, is_last=self._is_last)
-        if wait is None or wait >= self.call.remaining():
+        wait = wait_before_retry(rules.retry, error, self.tries + 1, is_last=self._is_last)
+        is_brief_probe = self._pass.is_probe and not self._is_last
+        if wait is None or is_brief_probe or wait >= self.call.remaining():
             raise error
         self.tries += 1
         self.waited = wait
@@ -106,44 +93,43 @@ class Turn(Generic[C]):
             await rules.clock.sleep(wait)
 
     def leave(self, error: BaseException | None) -> None:
-        """Tell the breaker, once, how the attempts ended: with an answer (None), or an error."""
-        was_asked_again = self.number > self.tries + 1  # in a lower mode, or for a correction
-        if was_asked_again and isinstance(error, DeadlineExceededError):
-            self.judge(Verdict.UNKNOWN)  # the time went into asking more than once
-            return
+        """Tell the breaker how the attempts ended: with an answer (None), or an error."""
         verdict = verdict_on(error, own_credentials=self.call.has_own_credentials)
+        was_asked_once = 0 < self.number <= self.tries + 1  # not in lower modes, or for corrections
+        if isinstance(error, DeadlineExceededError) and not was_asked_once:
+            verdict = Verdict.UNKNOWN
         self.judge(verdict, getattr(error, "retry_after", None) or 0.0)
 
     def judge(self, verdict: Verdict, retry_after: float = 0.0) -> None:
         """Hand a verdict to the breaker; the first one counts."""
-        given, self._pass = self._pass, None
-        if given is None:
-            return
-        breaker = self.target.breaker
-        was_open = breaker.is_open
-        now = self.call.rules.clock.now()
-        breaker.leave(given, verdict, now, retry_after)
         name = self.target.name
-        if breaker.is_open and not was_open:
+        breaker = self.target.breaker
+        now = self.call.rules.clock.now()
+        before = breaker.state(now)
+        breaker.leave(self._pass, verdict, now, retry_after)
+        after = breaker.state(now)
+        if before == "closed" and after == "open":
             cooldown = breaker.cooldown(now)
             logger.warning("%s is asked last for %g s: its breaker opened", name, cooldown)
-        elif was_open and not breaker.is_open:
+        elif before != "closed" and after == "closed":
             logger.info("%s is asked in its turn again: its breaker closed", name)
-
-    def attempt_limit(self) -> TimeLimit:
-        limits = self.call.limits
-        timeout = self.target.timeout if limits.timeout is NOT_GIVEN else limits.timeout
-        first = limits.first_token_timeout if self.call.is_stream else None
-        if first is not None and (timeout is None or first < timeout):
-            return TimeLimit(self, first, "first_token_timeout")
-        return TimeLimit(self, timeout, "timeout")
 
     def out_of_time(self) -> DeadlineExceededError:
         target = self.target
         where = "was being asked" if self.number else "would have been next"
-        spent = f"the deadline of {self.call.limits.deadline or 0:g} s is spent"
+        spent = f"the deadline of {self.call.limits.deadline:g} s is spent"
         message = f"{spent}; {target.name} {where}"
         return DeadlineExceededError(message, provider=target.provider, model=target.model)
+
+    async def close_stream(self) -> None:
+        """Close a stream that is not wanted any more, and put its attempt on the trail."""
+        attempt = self.open_attempt
+        if attempt is not None:
+            await attempt.close()
+            attempt.end(asyncio.CancelledError())
+
+    def _enter(self) -> None:
+        self._pass = self.target.breaker.enter(self.call.rules.clock.now())
 
 
 #: Asks one target, by as many attempts as it takes.
@@ -153,49 +139,49 @@ Ask = Callable[[Turn[C]], Coroutine[Any, Any, T]]
 class TimeLimit:
     """A scope for the limit called ``name`` and the deadline; raises if one of them is spent."""
 
-    __slots__ = ("_is_deadline", "_name", "_scope", "_seconds", "_turn")
+    __slots__ = ("_limit", "_name", "_scope", "_turn")
 
     def __init__(self, turn: Turn[Any], limit: float | None, name: str) -> None:
         remaining = turn.call.remaining()
+        if limit is None or remaining <= limit:
+            limit = None if remaining == math.inf else remaining
+            name = "deadline"
         self._turn = turn
+        self._limit = limit
         self._name = name
-        self._is_deadline = limit is None or remaining <= limit
-        self._seconds = remaining if limit is None else min(limit, remaining)
-        seconds = None if self._seconds == math.inf else self._seconds
-        self._scope = turn.call.rules.clock.timeout(seconds)
+        self._scope = turn.call.rules.clock.timeout(limit)
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         await self._scope.__aenter__()
+        return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
             await self._scope.__aexit__(type(error) if error else None, error, None)
+            if not (isinstance(error, Exception) and self._scope.expired()):
+                return
         except TimeoutError:
             pass
-        else:
-            if not isinstance(error, Exception) or not self._scope.expired():
-                return
-        if self._is_deadline:
+        if self._name == "deadline":
             raise self._turn.out_of_time() from None
         target = self._turn.target
         raise ProviderTimeoutError(
-            f"{target.name}: no answer within its {self._name} of {self._seconds:g} s",
+            f"{target.name}: no answer within its {self._name} of {self._limit:g} s",
             provider=target.provider,
             model=target.model,
         ) from None
 
 
-class RunningAttempt:
+class RunningAttempt(TimeLimit):
     """One request within its time limit; when it ends, it is on the call's trail."""
 
-    __slots__ = ("_began", "_cost", "_limit", "_turn", "_usage", "_waited", "close")
+    __slots__ = ("_began", "_cost", "_usage", "close")
 
-    def __init__(self, turn: Turn[Any]) -> None:
-        self._turn = turn
+    def __init__(self, turn: Turn[Any], limit: float | None, name: str) -> None:
+        super().__init__(turn, limit, name)
+        self._began = turn.call.elapsed()
         self._usage: Usage | None = None
         self._cost: float | None = None
-        self.close: Callable[[], Awaitable[None]] | None = None
-        """Gives up a stream that has begun."""
 
     def used(self, usage: Usage, cost: float | None) -> None:
         """Note that an answer came, and what it used: tokens, and US dollars."""
@@ -218,48 +204,31 @@ class RunningAttempt:
             error,
             self._began,
             turn.call.elapsed() - self._began,
-            self._waited,
+            turn.waited,
             self._usage,
             self._cost,
         )
 
     def end(self, error: BaseException | None = None) -> None:
+        outcome: Outcome = "failed"
         if error is None:
-            attempt = self.record("ok")
+            outcome = "ok"
         elif not isinstance(error, Exception):
-            attempt = self.record("cancelled")
-        elif self._usage is not None and not isinstance(error, ProviderError):
-            attempt = self.record("rejected", error)
-        else:
-            attempt = self.record("failed", error)
-        self._turn.open_attempt = None
-        self._turn.last = attempt
-        self._turn.call.trail.add(attempt)
-
-    async def give_up(self) -> None:
-        """Close a stream that is not wanted any more, and put the attempt on the trail."""
-        if self.close is not None:
-            await self.close()
-        self.end(asyncio.CancelledError())
-
-    async def __aenter__(self) -> Self:
+            outcome = "cancelled"
+            error = None
+        elif self._usage and not isinstance(error, ProviderError):
+            outcome = "rejected"
         turn = self._turn
-        if turn.call.remaining() <= 0:
-            if not turn.number:
-                turn.judge(Verdict.UNKNOWN)  # it had no chance to show how it is
-            raise turn.out_of_time()
-        turn.number += 1
-        self._waited, turn.waited = turn.waited, 0.0
-        self._began = turn.call.elapsed()
-        self._limit = turn.attempt_limit()
-        await self._limit.__aenter__()
-        return self
+        turn.open_attempt = None
+        turn.last = self.record(outcome, error)
+        turn.waited = 0.0
+        turn.call.trail.add(turn.last)
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
-            await self._limit.__aexit__(kind, error, traceback)
+            await super().__aexit__(kind, error, traceback)
         except ProviderError as late:
             self.end(late)
             raise
-        if self.close is None or error is not None:
+        if error is not None or self._turn.open_attempt is not self:
             self.end(error)

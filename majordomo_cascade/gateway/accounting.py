@@ -1,15 +1,11 @@
 """The tokens and the cost of an answer."""
 
-from __future__ import annotations
-
-import contextlib
 from typing import Any
 
 from ..responses import Usage
 
 
 def usage_of(raw: Any) -> Usage:
-    """Return the tokens of an answer."""
     usage = getattr(raw, "usage", None)
     return Usage(
         _count(usage, "prompt_tokens"),
@@ -35,15 +31,14 @@ def cost_of(litellm: Any, raw: Any, provider: str, model: str) -> float | None:
     if noted.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
         return 0.0
     cost = noted.get("response_cost")
-    if cost:
-        return float(cost)
-    with contextlib.suppress(Exception):
+    try:
         if cost is None:
             name = f"{provider}/{model}"
             cost = litellm.completion_cost(completion_response=raw, model=name)
         if cost:
             return float(cost)
         prices = litellm.get_model_info(model, custom_llm_provider=provider)
-        if prices["input_cost_per_token"] == prices["output_cost_per_token"] == 0:
-            return 0.0
-    return None
+        is_free = prices["input_cost_per_token"] == prices["output_cost_per_token"] == 0
+    except Exception:
+        return None
+    return 0.0 if is_free else None

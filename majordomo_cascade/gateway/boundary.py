@@ -1,10 +1,9 @@
 """The block in which LiteLLM runs: its exceptions come out as errors of this package."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import MajordomoError
@@ -14,19 +13,19 @@ from .inspector import NotWholeError, WireInspector
 from .redaction import CREDENTIAL, brings_credentials
 
 
+@dataclass(repr=False, slots=True)  # what is sent holds keys
 class ErrorBoundary:
     """Maps the errors of one request, for whole answers and streams alike."""
 
-    def __init__(self, litellm: Any, provider: str, model: str, sent: Mapping[str, Any]) -> None:
-        self._litellm = litellm
-        self._provider = provider
-        self._model = model
-        self._sent = sent
-        self._outside: BaseException | None = None
-        self.has_begun = False
-        """Whether some of a stream had come."""
-        self.wire: list[WireInspector] = []
-        """The inspector of a stream, once its head had come."""
+    litellm: Any
+    provider: str
+    model: str
+    sent: Mapping[str, Any]
+    has_begun: bool = False
+    """Whether some of a stream had come."""
+    wire: list[WireInspector] = field(default_factory=list)
+    """The inspector of a stream, once its head had come."""
+    _outside: BaseException | None = None
 
     def __enter__(self) -> None:
         self._outside = sys.exception()
@@ -35,36 +34,29 @@ class ErrorBoundary:
         outside, self._outside = self._outside, None
         if not isinstance(error, Exception):
             return
-        if outside is not None:
-            _cut_off(error, outside)
-        ours = our_error(self._evidence(error), self._provider, self._model, self._key_advice)
+        for link in chain(error):
+            if link.__context__ is outside:  # Python puts there what the caller is handling
+                link.__context__ = None
+        ours = our_error(self._evidence(error), self.provider, self.model, self._key_advice)
         if isinstance(ours, MajordomoError):
             raise ours from error
         if ours is not error:
             raise ours from ours.__cause__
 
     def _evidence(self, error: Exception) -> Evidence:
-        names = ("api_key", f"{self._provider}_key")  # LiteLLM's globals
-        sent = {**{name: getattr(self._litellm, name, None) for name in names}, **self._sent}
-        if not self.wire:
-            return gather(error, sent, is_reading=self.has_begun)
-        inspector = self.wire[-1]
-        if inspector.problem:  # counts more than what LiteLLM makes of it
-            error = NotWholeError(inspector.problem)
-        return gather(error, sent, is_reading=True, event=inspector.error_event)
+        names = ("api_key", f"{self.provider}_key")  # LiteLLM's globals
+        sent = {**{name: getattr(self.litellm, name, None) for name in names}, **self.sent}
+        event = None
+        for inspector in self.wire:
+            event = inspector.error_event
+            if inspector.problem:  # counts more than what LiteLLM makes of it
+                error = NotWholeError(inspector.problem)
+        return gather(error, sent, is_reading=self.has_begun or bool(self.wire), event=event)
 
     def _key_advice(self) -> str:
-        missing = []
-        if not brings_credentials(self._sent):
+        missing = ""
+        if not brings_credentials(self.sent):
             with contextlib.suppress(Exception):
-                found = self._litellm.validate_environment(model=f"{self._provider}/{self._model}")
-                missing = [name for name in found["missing_keys"] if CREDENTIAL.search(name)]
-        return f"set {' or '.join(missing)}, or api_key=… on its Target" if missing else ""
-
-
-def _cut_off(error: BaseException, outside: BaseException) -> None:
-    """Take the exception that the caller was handling off the chain, where Python puts it."""
-    for link in chain(error):
-        if link.__context__ is outside:
-            link.__context__ = None
-            return
+                found = self.litellm.validate_environment(model=f"{self.provider}/{self.model}")
+                missing = " or ".join(filter(CREDENTIAL.search, found["missing_keys"]))
+        return missing and f"; set {missing}, or api_key=… on its Target"

@@ -1,7 +1,5 @@
 """The client of one target: what is sent, the call of LiteLLM, and what came back."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
@@ -18,22 +16,19 @@ from .profiles import profile_of
 from .redaction import known_keys, redact
 from .stream import ChunkReader
 
+Params = Mapping[str, Any]
+
 #: Given to LiteLLM for "no limit", where its own default would be 600 s. Seconds.
 NO_LIMIT = 86_400.0
 
 #: Characters of an answer that are quoted.
 LONGEST_EXCERPT = 200
 
-#: The tool by which LiteLLM lets a model without native schemas answer.
-JSON_TOOL = "json_tool_call"
-#: A schema to try out what LiteLLM would send.
-SCHEMA = {"name": "answer", "schema": {"type": "object", "properties": {}}}
-
 
 class TargetClient:
     """Calls one target. ``params`` and ``timeout``, in seconds, are the cascade's."""
 
-    def __init__(self, target: Target, params: Mapping[str, Any], timeout: float | None) -> None:
+    def __init__(self, target: Target, params: Params, timeout: float | None) -> None:
         self._litellm = load()
         self.target = target
         self.provider = target.provider
@@ -44,15 +39,11 @@ class TargetClient:
         self.surest_mode: Mode
         self.surest_mode, takes_format = _abilities(self._litellm, target)
         self._must_allow = self.surest_mode != "prompt" and not takes_format
-        own = copy(dict(target.params))
+        own = copy(target.params)
         if target.api_key is not None:
             own["api_key"] = target.api_key.get_secret_value()
         if target.api_base is not None:
             own["api_base"] = target.api_base
-        # The cascade's key, and a call's, are for the cascade's gateway.
-        self._is_elsewhere = "api_base" in own and "api_base" in params
-        if self._is_elsewhere:
-            params = _without_key(params)
         self._base: dict[str, Any] = {
             **merged(params, own),
             "model": self.name,
@@ -61,12 +52,13 @@ class TargetClient:
             "max_retries": 0,
             "num_retries": 0,
         }
+        # The cascade's key, and a call's, are for the cascade's gateway.
+        self._is_elsewhere = "api_base" in own and "api_base" in params
+        if self._is_elsewhere and "api_key" not in own:
+            self._base.pop("api_key", None)
 
     async def complete(
-        self,
-        messages: list[Message],
-        params: Mapping[str, Any],
-        added: Mapping[str, Any] = NOTHING,
+        self, messages: list[Message], params: Params, added: Params = NOTHING
     ) -> Completion:
         """Ask by one request. ``added`` are parameters that are sent uncopied.
 
@@ -75,42 +67,51 @@ class TargetClient:
             BadRequestError: the request is at fault.
             Exception: a bug of the caller's or of LiteLLM's, as what it is.
         """
-        raw, _ = await self._ask({**self._request(messages, params), **added})
+        raw, _ = await self._ask(self._request(messages, params, added))
         return self._completion(raw)
 
     async def stream(
-        self,
-        messages: list[Message],
-        params: Mapping[str, Any],
-        last_words: Callable[[], asyncio.Timeout],
+        self, messages: list[Message], params: Params, last_words: Callable[[], asyncio.Timeout]
     ) -> ChunkReader:
         """Ask for a stream. Gemini gets the request only when it is read.
 
         Raises: as ``complete``.
         """
-        sent = {**self._request(messages, params), "stream": True}
+        sent = self._request(messages, params, {"stream": True})
         shows_usage = "stream_options" in sent
         sent.setdefault("stream_options", {"include_usage": True})
         raw, boundary = await self._ask(sent)
         return ChunkReader(raw, boundary, last_words, shows_usage=shows_usage)
 
     async def assemble(self, chunks: ChunkReader) -> Completion:
-        """Put a stream that has ended together. In a thread: it takes LiteLLM 0.03 ms a chunk."""
-        return await asyncio.to_thread(self._assembled, chunks)
+        """Put a stream that has ended together."""
+        reason = chunks.finish_reason
+        build = self._litellm.stream_chunk_builder
+        try:
+            raw = await asyncio.to_thread(build, chunks.received)  # it takes 0.03 ms a chunk
+            raw.choices[0].finish_reason = reason  # some versions lose it
+        except Exception:  # the text has been shown, so this must not break it now
+            choice = {"message": {"content": chunks.text}, "finish_reason": reason}
+            raw = self._litellm.ModelResponse(choices=[choice])
+        if chunks.is_cached:  # LiteLLM notes it in whole answers only
+            raw._hidden_params["cache_hit"] = True
+        return self._completion(raw)
 
-    def sends(self, name: str, params: Mapping[str, Any]) -> bool:
+    def sends(self, name: str, params: Params) -> bool:
         """Return whether a parameter is sent with a call that has these parameters."""
         return self._request([], params).get(name) is not None
 
-    def excerpt(self, text: str, params: Mapping[str, Any]) -> str:
+    def excerpt(self, text: str, params: Params) -> str:
         """Return the beginning of an answer on one line, without the keys that it echoes."""
-        shown = redact(text, [*known_keys(self._base), *known_keys(params)])
-        return shown if len(shown) <= LONGEST_EXCERPT else f"{shown[:LONGEST_EXCERPT]}…"
+        keys = [*known_keys(self._base), *known_keys(params)]
+        return redact(text, keys, LONGEST_EXCERPT)
 
-    def _request(self, messages: list[Message], params: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(
+        self, messages: list[Message], params: Params, added: Params = NOTHING
+    ) -> dict[str, Any]:
         """Return what is sent, copied."""
         if self._is_elsewhere and "api_base" not in params:
-            params = _without_key(params)
+            params = {name: params[name] for name in params if name != "api_key"}
         sent = merged(self._base, params)
         overrides = self.target.overrides
         if overrides:
@@ -118,31 +119,19 @@ class TargetClient:
             for name in overrides:
                 if overrides[name] is None:
                     del sent[name]
-        sent["messages"] = messages
         if self._must_allow:  # the caller says that the model takes a response_format
             allowed = sent.get("allowed_openai_params") or ()
             sent["allowed_openai_params"] = [*allowed, "response_format"]
-        request: dict[str, Any] = copy(sent)
-        return request
+        return {**copy(sent), "messages": copy(messages), **added}
 
-    async def _ask(self, sent: Mapping[str, Any]) -> tuple[Any, ErrorBoundary]:
+    async def _ask(self, sent: Params) -> tuple[Any, ErrorBoundary]:
         boundary = ErrorBoundary(self._litellm, self.provider, self.model, sent)
         with boundary:
             # Looked up now: applications patch and instrument it.
             return await self._litellm.acompletion(**sent), boundary
 
-    def _assembled(self, chunks: ChunkReader) -> Completion:
-        try:
-            raw: Any = self._litellm.stream_chunk_builder(chunks.received)
-            raw.choices[0].finish_reason = chunks.finish_reason  # some versions lose it
-        except Exception:  # the text has been shown, so this must not break it now
-            message = {"content": chunks.text}
-            choice = {"message": message, "finish_reason": chunks.finish_reason}
-            raw = self._litellm.ModelResponse(choices=[choice])
-        return self._completion(raw, is_cached=chunks.is_cached)
-
-    def _completion(self, raw: Any, *, is_cached: bool = False) -> Completion:
-        cost = 0.0 if is_cached else cost_of(self._litellm, raw, self.provider, self.model)
+    def _completion(self, raw: Any) -> Completion:
+        cost = cost_of(self._litellm, raw, self.provider, self.model)
         return Completion(raw, self.provider, self.model, usage_of(raw), cost)
 
 
@@ -159,13 +148,10 @@ def _abilities(litellm: Any, target: Target) -> tuple[Mode, bool]:
     if mode == "json_schema":
         # For older models of Claude, Claude on Vertex and Groq's Llama, LiteLLM makes a tool of
         # the schema, whose answer it reads back unsoundly.
+        schema = {"name": "answer", "schema": {"type": "object", "properties": {}}}
+        asked = {"type": "json_schema", "json_schema": schema}
         with contextlib.suppress(Exception):
-            schema = {"type": "json_schema", "json_schema": copy(SCHEMA)}
-            sent = litellm.utils.get_optional_params(**names, response_format=schema)
-            if JSON_TOOL in str(sent.get("tools")):
+            sent = litellm.utils.get_optional_params(**names, response_format=asked)
+            if "json_tool_call" in str(sent.get("tools")):
                 mode = "json_mode"
     return mode or "prompt", takes_format
-
-
-def _without_key(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if name != "api_key"}

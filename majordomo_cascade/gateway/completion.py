@@ -1,7 +1,5 @@
 """An answer of LiteLLM's, read: its text, and why it ended."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +33,6 @@ class Completion:
 
     @property
     def tool_calls(self) -> tuple[Any, ...]:
-        """The calls of tools."""
         calls = getattr(self._message, "tool_calls", None)
         return tuple(calls) if isinstance(calls, list) else ()
 
@@ -43,14 +40,13 @@ class Completion:
         """Return the text of the first choice, "" if it is tool calls, images or sound.
 
         Raises:
-            InvalidResponseError: there is no choice, or nothing in it.
             ContentPolicyError: a safety system, or the model itself, refused.
             ResponseTruncatedError: the answer was cut before any text came.
+            InvalidResponseError: there is no choice, or nothing in it.
         """
         message = self._message
-        if message is None:
-            raise self._invalid("the answer has no choices")
-        if self.finish_reason == "content_filter" or _has_refusal(message):
+        reason = self.finish_reason
+        if reason == "content_filter" or _has_refusal(message):
             raise ContentPolicyError(
                 f"{self.provider}/{self.model} refused: the answer was held back by a safety system"
             )
@@ -59,32 +55,36 @@ class Completion:
             return text
         if any(getattr(message, part, None) for part in OTHER_PARTS):
             return text or ""
-        if self.finish_reason == "length":
-            raise self._truncated("before any text came", "")
-        raise self._invalid("the answer is empty")
+        if reason == "length":
+            raise self._truncated("")
+        problem = "has no choices" if message is None else "is empty"
+        raise InvalidResponseError(
+            f"{self.provider}/{self.model}: the answer {problem}",
+            provider=self.provider,
+            model=self.model,
+        )
 
     def whole_text(self) -> str:
-        """Return the same, if all of it came: half of a JSON text is of no use.
+        """Return the text, if all of it came: half of a JSON text is of no use.
 
-        Raises:
-            ResponseTruncatedError: the answer was cut.
-            InvalidResponseError, ContentPolicyError: as for ``text``.
+        Raises: as ``text``, and ResponseTruncatedError whenever the answer was cut.
         """
         text = self.text()
         if self.finish_reason == "length":
-            raise self._truncated(f"after {len(text)} characters", text)
+            raise self._truncated(text)
         return text
 
     @property
     def _choice(self) -> Any:
-        choices: Any = getattr(self.raw, "choices", None)
+        choices = getattr(self.raw, "choices", None)
         return choices[0] if choices else None
 
     @property
     def _message(self) -> Any:
         return getattr(self._choice, "message", None)
 
-    def _truncated(self, where: str, text: str) -> ResponseTruncatedError:
+    def _truncated(self, text: str) -> ResponseTruncatedError:
+        where = f"after {len(text)} characters" if text else "before any text came"
         # LiteLLM reports a spent context window as a spent max_tokens, so both are named.
         return ResponseTruncatedError(
             f"{self.provider}/{self.model}: the answer was cut {where}, by max_tokens or by the "
@@ -94,10 +94,6 @@ class Completion:
             partial_content=text,
         )
 
-    def _invalid(self, problem: str) -> InvalidResponseError:
-        message = f"{self.provider}/{self.model}: {problem}"
-        return InvalidResponseError(message, provider=self.provider, model=self.model)
-
 
 def _has_refusal(message: Any) -> bool:
     """Find OpenAI's ``refusal``, which LiteLLM keeps in one place or another by version."""
@@ -105,4 +101,4 @@ def _has_refusal(message: Any) -> bool:
     if not refusal:
         others = getattr(message, "provider_specific_fields", None)
         refusal = others.get("refusal") if isinstance(others, dict) else None
-    return isinstance(refusal, str) and bool(refusal)  # a test's mock has every attribute
+    return isinstance(refusal, str) and refusal != ""  # a test's mock has every attribute

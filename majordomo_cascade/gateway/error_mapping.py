@@ -4,10 +4,8 @@ LiteLLM's class cannot be trusted: it differs by vendor, and words in a text ove
 it counts only where nothing else is known: for mocks, patches, and LiteLLM's own checks.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from ..errors import (
     AuthenticationError,
@@ -29,34 +27,7 @@ from .evidence import Evidence
 
 ErrorClass = type[ProviderError] | type[BadRequestError]
 
-#: A status by itself. Any other 5xx is ProviderUnavailableError, any other at all ProviderError.
-BY_STATUS: dict[int, ErrorClass] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    402: QuotaExceededError,
-    403: PermissionDeniedError,
-    404: ModelNotFoundError,
-    408: ProviderTimeoutError,
-    409: ProviderUnavailableError,  # the vendors' own clients retry it: a lock, free in a moment
-    410: ModelNotFoundError,
-    413: ContextWindowExceededError,
-    422: BadRequestError,
-    425: ProviderUnavailableError,
-    429: RateLimitError,
-    504: ProviderTimeoutError,
-}
-
-#: Parts of the names of LiteLLM's classes. The first match counts, and comes before the status.
-BY_CLASS: dict[str, ErrorClass] = {
-    "Unsupported|NotSupported": UnsupportedRequestError,
-    "ContextWindow": ContextWindowExceededError,
-    "ContentPolicy|RejectedRequest|Guardrail|BlockedPii": ContentPolicyError,
-    "UnknownProvider": ModelNotFoundError,  # a provider without chat
-    "ResponseValidation": InvalidResponseError,
-    "APIConnection": ProviderConnectionError,
-}
-
-# Codes and words of vendors that say more than a status.
+# The vendors' codes and words that say more than a status.
 QUOTA = (
     "insufficient_quota|billing_error|billing_hard_limit_reached|credit balance is too low"
     "|reached your specified api usage limits|insufficient (balance|credits)"
@@ -71,8 +42,39 @@ POLICY = (
     "content_policy_violation|content_filter|ResponsibleAIPolicyViolation|safety system"
     "|content management policy|content filtering policy"
 )
-BAD_KEY = "API_KEY_INVALID|(incorrect|invalid) api key|api key (not valid|expired)"
+BAD_KEY = "API_KEY_INVALID|(incorrect|invalid) api key|api key (not valid|expired)"  # Gemini, xAI
 UNSUPPORTED = r"unsupported_\w|not supported|does(n't| not) support|response_format.* unavailable"
+
+#: Statuses, words in the answer, and their error. The first match counts; if there is none, it is
+#: a ProviderError.
+BY_ANSWER: tuple[tuple[Container[int], str, ErrorClass], ...] = (
+    ((400, 403, 429), QUOTA, QuotaExceededError),
+    ((400, 422, 429), CONTEXT, ContextWindowExceededError),
+    ((400, 403, 422), POLICY, ContentPolicyError),
+    ((400,), BAD_KEY, AuthenticationError),
+    ((400,), "model_not_found", ModelNotFoundError),
+    ((400, 422), UNSUPPORTED, UnsupportedRequestError),
+    ((400, 422), "", BadRequestError),
+    ((401,), "", AuthenticationError),
+    ((402,), "", QuotaExceededError),
+    ((403,), "", PermissionDeniedError),
+    ((404, 410), "", ModelNotFoundError),
+    ((408, 504), "", ProviderTimeoutError),
+    ((413,), "", ContextWindowExceededError),
+    ((429,), "", RateLimitError),
+    # The vendors' own clients retry a 409: a lock, free in a moment.
+    ((409, 425, *range(500, 1000)), "", ProviderUnavailableError),
+)
+
+#: Parts of the names of LiteLLM's classes. The first match counts, and comes before the status.
+BY_CLASS: dict[str, ErrorClass] = {
+    "Unsupported|NotSupported": UnsupportedRequestError,
+    "ContextWindow": ContextWindowExceededError,
+    "ContentPolicy|RejectedRequest|Guardrail|BlockedPii": ContentPolicyError,
+    "UnknownProvider": ModelNotFoundError,  # a provider without chat
+    "ResponseValidation": InvalidResponseError,
+    "APIConnection": ProviderConnectionError,
+}
 
 # Words of LiteLLM and the clients below it.
 NO_KEY = "missing .{,100}(api[ _]key|credentials)|api_key client option must be set"
@@ -97,12 +99,6 @@ REFUSED = "LiteLLM refused the request; why is in __cause__"
 #: Conditions, with the error (None: by class or status) and its message if the vendor sent none.
 #: The first one that holds counts. If none does, it is a bug.
 ROWS: tuple[tuple[Callable[[Evidence], object], ErrorClass | None, str], ...] = (
-    (lambda e: e.answered(QUOTA, 400, 403, 429), QuotaExceededError, ""),
-    (lambda e: e.answered(CONTEXT, 400, 422, 429), ContextWindowExceededError, ""),
-    (lambda e: e.answered(POLICY, 400, 403, 422), ContentPolicyError, ""),
-    (lambda e: e.answered(BAD_KEY, 400), AuthenticationError, ""),  # Gemini and xAI
-    (lambda e: e.answered("model_not_found", 400), ModelNotFoundError, ""),
-    (lambda e: e.answered(UNSUPPORTED, 400, 422), UnsupportedRequestError, ""),
     (lambda e: e.quote, None, ""),
     # Before the network's errors, which may be of the image's host.
     (lambda e: e.has("ImageFetchError"), UnsupportedRequestError, NO_IMAGE),
@@ -125,19 +121,24 @@ def our_error(
 ) -> Exception:
     """Return this package's error for the evidence, or the exception of a bug as it is.
 
-    ``key_advice`` tells which variable to set if the request had no key, and else "".
+    ``key_advice`` ends the message of an error about a key.
     """
     if type(evidence.error).__name__ in HOST_GUARDS:
         return evidence.error
     row = next((row for row in ROWS if row[0](evidence)), None)
     if row is None:
-        return _bug(evidence)
-    _, decided, said = row
-    error = decided or _by_class(evidence)
+        bug = evidence.local or evidence.error
+        if isinstance(bug, ImportError):
+            bug.add_note(
+                "LiteLLM needs it: install it, or LiteLLM's extra (for tools: litellm[mcp])"
+            )
+        return bug
+    error = row[1] or _by_class(evidence)
     cause = type(evidence.links[-1]).__name__
-    said = evidence.quote or said.format(error=evidence.error, cause=cause)
-    advice = key_advice() if error is AuthenticationError else ""
-    message = f"{provider}/{model}: {said}" + (advice and f"; {advice}")
+    said = evidence.quote or row[2].format(error=evidence.error, cause=cause)
+    message = f"{provider}/{model}: {said}"
+    if error is AuthenticationError:
+        message += key_advice()
     if not issubclass(error, ProviderError):
         return error(message)
     is_telling = evidence.quote or len(evidence.links) == 1
@@ -153,18 +154,12 @@ def our_error(
 
 
 def _by_class(evidence: Evidence) -> ErrorClass:
-    """Return the error for LiteLLM's class, or for the status: for this alone if an answer came."""
+    """Return the error for LiteLLM's class, unless an answer came, or else for the status."""
     names = " ".join(base.__name__ for base in type(evidence.error).__mro__)
     for words, error in BY_CLASS.items():
         if re.search(words, names) and not evidence.quote:
             return error
-    other = ProviderUnavailableError if evidence.status >= 500 else ProviderError
-    return BY_STATUS.get(evidence.status, other)
-
-
-def _bug(evidence: Evidence) -> Exception:
-    """Return the exception of a bug, the caller's or LiteLLM's, as it is."""
-    bug = evidence.local or evidence.error
-    if isinstance(bug, ImportError):
-        bug.add_note("LiteLLM needs it: install it, or LiteLLM's extra (for tools: litellm[mcp])")
-    return bug
+    for statuses, words, error in BY_ANSWER:
+        if evidence.status in statuses and re.search(words, evidence.text, re.IGNORECASE):
+            return error
+    return ProviderError

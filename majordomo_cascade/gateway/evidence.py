@@ -3,8 +3,6 @@
 Classes are told by name: openai 3 has its HTTP client under another name than openai 2.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math
@@ -21,8 +19,7 @@ from .redaction import LONGEST_TEXT, known_keys, redact
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-#: The modules in which LiteLLM reads an answer, and its names for one. An error that is raised
-#: there is the answer's fault.
+#: The modules in which LiteLLM reads an answer, and its names for one.
 READERS = ("litellm.llms.", "litellm.litellm_core_utils.llm_response_utils.")
 ANSWERS = ("response", "raw_response", "response_object", "completion_response", "httpx_response")
 
@@ -58,9 +55,9 @@ class Evidence:
     was_reading: bool
     """Whether LiteLLM had an answer in its hands."""
     status: int
-    """The answer's, or LiteLLM's, which may be made up; 0 if there is none."""
+    """The answer's, or else LiteLLM's, which may be made up; 0 if there is none."""
     quote: str = ""
-    """The vendor's words, never LiteLLM's, which may quote the prompt."""
+    """The vendor's words, "" without an answer. LiteLLM's own may quote the prompt."""
     text: str = ""
     """The answer's body, to be searched and not to be shown."""
     retry_after: float | None = None
@@ -68,7 +65,7 @@ class Evidence:
 
     @property
     def local(self) -> Exception | None:
-        """The outermost cause that is neither LiteLLM's nor openai's."""
+        """The outermost link that is neither LiteLLM's nor openai's."""
         for link in self.links:
             package = type(link).__module__.partition(".")[0]
             if isinstance(link, Exception) and package not in ("litellm", "openai"):
@@ -84,10 +81,6 @@ class Evidence:
         texts = (str(link)[:LONGEST_TEXT] for link in self.links)
         return any(re.search(words, text, re.IGNORECASE) for text in texts)
 
-    def answered(self, words: str, *statuses: int) -> bool:
-        """Return whether the answer has one of the statuses, and its text matches."""
-        return self.status in statuses and bool(re.search(words, self.text, re.IGNORECASE))
-
 
 def gather(
     error: Exception,
@@ -102,15 +95,30 @@ def gather(
     that a stream had begun, and ``event`` is the error event in it.
     """
     links = tuple(chain(error))
-    if any(value for name, value in sent.items() if name.startswith("mock_")):
+    if any(sent[name] for name in sent if name.startswith("mock_")):
         links = (error,)  # nothing was sent, so the causes mean nothing
-    guess = getattr(error, "status_code", 0)
-    fields: dict[str, Any] = {"status": guess if isinstance(guess, int) else 0}
-    fields |= _answer(links, is_reading=is_reading) if event is None else _read(event)
+    was_reading = is_reading or any(map(_had_answer, links))
+    answer = (event, 0, NOTHING) if event is not None else _answer(links, is_reading=is_reading)
+    if answer is None:
+        guess = getattr(error, "status_code", 0)
+        return Evidence(error, links, was_reading, guess if isinstance(guess, int) else 0)
+    body, status, headers = answer
+    quote, status = _quoted(body, status)
+    request_id = headers.get("x-request-id") or headers.get("request-id") or ""
+    text = ""
+    with contextlib.suppress(RecursionError):
+        text = str(body)
     keys = tuple(known_keys(sent, links))
-    for name in ("quote", "request_id"):
-        fields[name] = redact(fields.get(name, ""), keys, LONGEST_QUOTE)
-    return Evidence(error, links, is_reading or any(map(_had_answer, links)), **fields)
+    return Evidence(
+        error,
+        links,
+        was_reading,
+        status,
+        redact(quote, keys, LONGEST_QUOTE),
+        text[:LONGEST_TEXT],
+        _retry_after(headers, text),
+        redact(request_id, keys, LONGEST_QUOTE),
+    )
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -131,8 +139,8 @@ def _had_answer(error: BaseException) -> bool:
     return False
 
 
-def _answer(links: Iterable[Any], *, is_reading: bool) -> dict[str, Any]:
-    """Return the fields of the vendor's answer, if one came."""
+def _answer(links: Iterable[Any], *, is_reading: bool) -> tuple[Any, int, Mapping[str, str]] | None:
+    """Return body, status and headers of the vendor's answer; an event's status is 0."""
     for link in links:
         name = type(link).__name__
         if name == "HTTPStatusError":  # httpx's, or httpx2's
@@ -140,40 +148,31 @@ def _answer(links: Iterable[Any], *, is_reading: bool) -> dict[str, Any]:
             with contextlib.suppress(Exception):  # not read, or no text, or no JSON
                 body = response.text
                 body = json.loads(body, object_hook=_without_echoes)
-            return _read(body, response.status_code, response.headers)
+            return body, response.status_code, response.headers
         if is_reading and name == "APIError" and getattr(link, "body", None):
-            return _read(link.body)  # openai's client hands an event on in this way
-    return {}
+            return link.body, 0, NOTHING  # openai's client hands an event on in this way
+    return None
 
 
 def _without_echoes(part: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in part.items() if name not in ECHOES}
 
 
-def _read(body: Any, status: int = 0, headers: Mapping[str, str] = NOTHING) -> dict[str, Any]:
-    """Read an error's body; without a status, that of an event."""
+def _quoted(body: Any, status: int) -> tuple[str, int]:
+    """Return the words in an error's body, and the status, which an event has in its words."""
     outer = body[0] if isinstance(body, list) and body else body
     inner = outer.get("error", outer) if isinstance(outer, dict) else {}
     if not isinstance(inner, dict):
         inner = {"message": inner}
-    names = [inner.get(name) for name in ("code", "type", "status")]
-    codes = [name for name in names if isinstance(name, str)]
-    quote = " ".join([f"HTTP {status}" if status else "the stream reported", *codes[:1]])
+    codes = [inner.get(name) for name in ("code", "type", "status")]
+    words = [code for code in codes if isinstance(code, str)]
+    quote = " ".join([f"HTTP {status}" if status else "the stream reported", *words[:1]])
     message = inner.get("message") or inner.get("detail")
     if isinstance(message, str):
         quote = f"{quote}: {message}"
-    known = [name for name in names if isinstance(name, int) and 400 <= name <= 599]
-    known += [STATUS_OF_EVENT[code] for code in codes if code in STATUS_OF_EVENT]
-    text = ""
-    with contextlib.suppress(RecursionError):
-        text = str(body)
-    return {
-        "status": status or next(iter(known), 500),
-        "quote": quote,
-        "text": text[:LONGEST_TEXT],
-        "retry_after": _retry_after(headers, text),
-        "request_id": headers.get("x-request-id") or headers.get("request-id") or "",
-    }
+    known = [code for code in codes if code in range(400, 600)]
+    known += map(STATUS_OF_EVENT.get, words)
+    return quote, status or next(filter(None, known), 500)
 
 
 def _retry_after(headers: Mapping[str, str], text: str) -> float | None:
@@ -183,11 +182,9 @@ def _retry_after(headers: Mapping[str, str], text: str) -> float | None:
         given = str(parsedate_to_datetime(given).timestamp() - time.time())
     if given.startswith("-"):  # in the past
         given = "0"
-    numbers = [(headers.get("retry-after-ms", ""), 0.001), (given, 1.0)]
-    numbers += [(delay, 1.0) for delay in re.findall(r"retryDelay\W+([\d.]+)s", text)]
-    for number, unit in numbers:
+    milliseconds = headers.get("retry-after-ms")
+    for number in (f"{milliseconds}e-3", given, *re.findall(r"retryDelay\W+([\d.]+)s", text)):
         with contextlib.suppress(ValueError):
-            seconds = float(number) * unit
-            if 0 <= seconds < math.inf:
-                return seconds
+            if 0 <= float(number) < math.inf:
+                return float(number)
     return None

@@ -1,7 +1,5 @@
 """Tell whether the way in which JSON was asked for is at fault for an error."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from typing import Literal
@@ -14,7 +12,7 @@ from .redaction import LONGEST_TEXT
 #: A 400 or 422 with these words refuses the form of the answer, not the question. The last one is
 #: Gemini's, for a schema that is too large.
 FORMAT = re.compile(
-    r"(response|output|text).?(format|mime|schema|json|config)|json.?(schema|mode|object)|schema"
+    r"(response|output|text).?(format|mime|schema|json|config)|json.?(mode|object)|schema"
     r"|structured.?output|grammar|guided|request contains an invalid argument",
     re.IGNORECASE,
 )
@@ -34,11 +32,8 @@ def format_blame(error: Exception) -> Literal["refused", "failed"] | None:
         is_refused = FORMAT.search(said) is not None
     elif isinstance(error, MajordomoError):
         is_refused = evidence.says(BROKEN_ANSWER)
-    else:
-        is_refused = type(error).__name__ not in HOST_GUARDS and _broke_in_litellm(error)
+    else:  # a bug of LiteLLM's
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        is_litellms = frame.f_globals.get("__name__", "").startswith("litellm.")
+        is_refused = is_litellms and type(error).__name__ not in HOST_GUARDS
     return "refused" if is_refused else None
-
-
-def _broke_in_litellm(error: Exception) -> bool:
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).startswith("litellm.")

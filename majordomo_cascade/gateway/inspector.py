@@ -4,8 +4,6 @@ Before 1.110 LiteLLM makes up a "stop" for a stream that ends without a finish r
 still), and on some wires it drops in silence what it cannot read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from asyncio import Timeout
@@ -13,13 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from enum import Enum
 from typing import Any, NoReturn
 
-#: How a line of server-sent events begins that is no data
-#: (https://html.spec.whatwg.org/multipage/server-sent-events.html). LiteLLM needs none, and for
-#: Gemini one of them, a proxy's ": ping" say, makes it lose the rest of the text.
+#: Beginnings of lines without data
+#: (https://html.spec.whatwg.org/multipage/server-sent-events.html). LiteLLM needs none of them,
+#: and on Gemini's wire one, such as a proxy's ": ping", makes it lose the rest of the text.
 ASIDES = ("event:", "id:", "retry:", ":")
 
-#: Finish reasons of OpenRouter, Mistral, vLLM, DeepSeek, Zhipu and Gemini which say that the
-#: answer did not finish.
+#: Finish reasons of OpenRouter, Mistral, vLLM, DeepSeek, Zhipu and Gemini for a broken answer.
 BROKEN_OFF = (
     "error",
     "abort",
@@ -94,39 +91,36 @@ class WireInspector:
                 yield passed_on
 
     def _note(self, item: Any) -> Any:
-        """Look at an item, and return what is passed on of it."""
+        """Note what an item, or the end (None), says; return what is passed on of it."""
         event = item
-        is_end = item is None
         if isinstance(item, str):
             data = item.removeprefix("data:").strip()
             if not data or item.startswith(ASIDES):
                 return None
-            is_end = data == "[DONE]"
-            if not is_end:
-                event = self._parse(data)
-                # Before 1.110 LiteLLM takes a "[DONE]" inside a text for the end.
+            event = None if data == "[DONE]" else self._parse(data)
+            if event is not None:  # before 1.110 LiteLLM takes this word in a text for the end
                 item = item.replace("[DONE]", "\\u005bDONE]")
-        if is_end and self._unfinished:
+        if event is None and self._unfinished:
             self._break("it ended without a finish reason")
         for index, reason in _finish_reasons(event):
-            if reason in BROKEN_OFF:
+            if not reason or reason == "null":
+                if not self.reasons.setdefault(index, ""):
+                    self._unfinished.add(index)
+            elif reason in BROKEN_OFF:
                 self._break(f"the provider broke it off ({reason})")
-            if reason and reason != "null":
+            else:
                 self.reasons[index] = str(reason)
                 self._unfinished.discard(index)
-            elif index not in self.reasons:
-                self.reasons[index] = ""
-                self._unfinished.add(index)
         if self.reasons:
             self.state = StreamState.OPEN if self._unfinished else StreamState.FINISHED
         return item
 
     def _parse(self, data: str) -> Any:
         try:
-            event = json.loads(data)
+            event = json.loads(data) or {}
         except (ValueError, RecursionError):
             self._break("it sent what can't be read")
-        if isinstance(event, list) and event:
+        if isinstance(event, list):
             event = event[0]
         if isinstance(event, dict) and (event.get("error") or event.get("object") == "error"):
             self._break("it reported an error", event)

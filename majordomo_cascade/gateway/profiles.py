@@ -1,7 +1,5 @@
 """The knowledge of vendors, in one table."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 
@@ -21,5 +19,4 @@ PROFILES = (Profile("claude", "inlined"), Profile("gemini", "plain"), Profile(""
 
 
 def profile_of(name: str) -> Profile:
-    """Return the profile of a target by its ``provider/model``."""
     return next(profile for profile in PROFILES if re.search(profile.pattern, name))

@@ -1,13 +1,13 @@
 """Known keys, blotted out of other people's texts."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
+
+from ..request import HEADERS
 
 #: Characters of a foreign text that are read.
 LONGEST_TEXT = 4000
@@ -20,7 +20,6 @@ CREDENTIAL = re.compile("key|token|secret|password|auth|credential", re.IGNORECA
 CREDENTIAL_PARAM = re.compile(
     "api_key|aws_.*(key|key_id|token)|azure_ad_token.*|client|.*_credential.*"
 )
-HEADERS = ("extra_headers", "headers")
 
 
 def redact(text: str, keys: Iterable[str], longest: int = LONGEST_TEXT) -> str:
@@ -38,25 +37,19 @@ def redact(text: str, keys: Iterable[str], longest: int = LONGEST_TEXT) -> str:
 
 
 def known_keys(sent: Mapping[str, Any], links: Iterable[BaseException] = ()) -> Iterator[str]:
-    """Yield the keys in a request's parameters and headers, and in the environment.
-
-    ``links`` are exceptions, some of which know the headers on the wire.
-    """
-    for name, value in {**os.environ, **sent}.items():
-        if isinstance(value, str) and CREDENTIAL.search(name):
-            yield value
-    wire = [getattr(getattr(link, "_request", None), "headers", None) for link in links]
-    for headers in (*(sent.get(name) for name in HEADERS), *wire):
-        for name, value in (headers or {}).items():
-            if CREDENTIAL.search(name):
+    """Yield the keys in a request, in the headers that exceptions know, and in the environment."""
+    headers = [sent.get(name) for name in HEADERS]
+    headers += [getattr(getattr(link, "_request", None), "headers", None) for link in links]
+    for named in (os.environ, sent, *headers):
+        for name, value in (named or {}).items():
+            if isinstance(value, str) and CREDENTIAL.search(name):
                 yield value
-                yield value.rpartition(" ")[2]
+                yield value.rpartition(" ")[2]  # without "Bearer"
     yield unquote(urlsplit(str(sent.get("api_base") or "")).password or "")
 
 
 def brings_credentials(params: Mapping[str, Any]) -> bool:
     """Return whether a call's parameters hold credentials."""
-    given = (name for name, value in params.items() if value is not None)
-    if any(map(CREDENTIAL_PARAM.fullmatch, given)):
-        return True
-    return any(CREDENTIAL.search(header) for name in HEADERS for header in params.get(name) or ())
+    given = [name for name, value in params.items() if value is not None]
+    headers = [header for name in HEADERS for header in params.get(name) or ()]
+    return any(map(CREDENTIAL_PARAM.fullmatch, given)) or any(map(CREDENTIAL.search, headers))

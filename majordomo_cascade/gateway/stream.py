@@ -1,25 +1,16 @@
 """LiteLLM's chunks of a stream, read to the first content, to the end, and closed."""
 
-from __future__ import annotations
-
 from asyncio import Timeout
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from .boundary import ErrorBoundary
+from .completion import OTHER_PARTS
 from .inspector import NotWholeError, StreamState, WireInspector, close
 
 #: The parts of a chunk besides text that are content.
-OTHER_CONTENT = (
-    "tool_calls",
-    "function_call",
-    "reasoning_content",
-    "thinking_blocks",
-    "images",
-    "audio",
-    "refusal",
-)
+OTHER_CONTENT = (*OTHER_PARTS, "reasoning_content", "thinking_blocks", "refusal")
 
 #: Where LiteLLM's stream keeps a finish reason that the vendor gave.
 LITELLM_REASONS = ("received_finish_reason", "intermittent_finish_reason")
@@ -28,10 +19,7 @@ MOCK_GENERATOR = "async_mock_completion_streaming_obj"
 
 
 class ChunkReader:
-    """The chunks of ``litellm.acompletion(stream=True)``; errors are this package's.
-
-    ``shows_usage`` tells whether the caller asked for the extra chunk with the usage.
-    """
+    """The chunks of ``litellm.acompletion(stream=True)``; errors are this package's."""
 
     def __init__(
         self,
@@ -42,6 +30,7 @@ class ChunkReader:
         shows_usage: bool,
     ) -> None:
         self.shows_usage = shows_usage
+        """Whether the caller asked for the extra chunk with the usage."""
         self.is_cached = getattr(raw, "custom_llm_provider", None) == "cached_response"
         self.received: list[Any] = []
         generator = getattr(raw, "completion_stream", None)  # LiteLLM drops it at the end
@@ -55,23 +44,18 @@ class ChunkReader:
 
     @property
     def text(self) -> str:
-        """The text so far."""
         return "".join(map(text_of, self.received))
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the model stopped, None so far."""
         for inspector in self._wire:
             if len(inspector.reasons) > 1:  # n=2: LiteLLM takes the end of either for the first's
                 return inspector.reasons.get(0)
-        reasons = map(_finish_reason, reversed(self.received))
+        reasons = (_of_first(chunk, "finish_reason") for chunk in reversed(self.received))
         return next(filter(None, reasons), None)
 
     async def begin(self) -> bool:
-        """Read up to the first content; False if the answer ended without any.
-
-        Raises: as ``next``.
-        """
+        """Read up to the first content; return False if the answer ended without any."""
         while (chunk := await self.next()) is not None:
             if has_content(chunk):
                 self._ahead.extend(self.received)
@@ -96,13 +80,12 @@ class ChunkReader:
             return chunk
 
     async def aclose(self) -> None:
-        """Close the wire, wherever the answer is."""
         await close(self._items, self._raw, *self._wire)
 
     def _is_whole(self) -> bool:
         """Return whether the vendor finished, by the wire, or else by LiteLLM's word."""
         for inspector in self._wire:
-            if inspector.state is not StreamState.OPEN or inspector.reasons:
+            if inspector.reasons or inspector.problem:
                 return inspector.state is StreamState.FINISHED
         if self.is_cached or self._is_mock:
             return True
@@ -123,7 +106,7 @@ def _inspect(raw: Any, wire: list[WireInspector], last_words: Callable[[], Timeo
 
     def inspected(stream: Any) -> Any:
         lines = getattr(stream, "streaming_response", None)
-        if hasattr(lines, "__aiter__"):  # httpx's lines: Anthropic, Gemini, Mistral, Groq, vLLM …
+        if hasattr(lines, "__aiter__"):  # httpx's: Anthropic, Gemini, Mistral, Groq, vLLM …
             stream.streaming_response = WireInspector(lines, last_words)
             wire.append(stream.streaming_response)
         elif type(stream).__module__.partition(".")[0] == "openai":
@@ -143,32 +126,25 @@ def _inspect(raw: Any, wire: list[WireInspector], last_words: Callable[[], Timeo
 
 def text_of(chunk: Any) -> str:
     """Return the text that a chunk adds to the first choice."""
-    text = getattr(_delta(chunk), "content", None)
+    text = getattr(_of_first(chunk, "delta"), "content", None)
     return text if isinstance(text, str) else ""
 
 
 def has_content(chunk: Any) -> bool:
     """Return whether a chunk brings any of the answer; a role alone is none."""
-    delta = _delta(chunk)
+    delta = _of_first(chunk, "delta")
     return bool(text_of(chunk).strip()) or any(getattr(delta, part, None) for part in OTHER_CONTENT)
 
 
 def is_usage_only(chunk: Any) -> bool:
     """Return whether this is the extra chunk of ``stream_options={"include_usage": True}``."""
     has_usage = getattr(chunk, "usage", None) is not None
-    return has_usage and not has_content(chunk) and not _finish_reason(chunk)
+    return has_usage and not has_content(chunk) and not _of_first(chunk, "finish_reason")
 
 
-def _first_choice(chunk: Any) -> Any:
+def _of_first(chunk: Any, name: str) -> Any:
+    """Return an attribute of the first choice, None if there is none."""
     for choice in getattr(chunk, "choices", None) or ():
         if not getattr(choice, "index", 0):
-            return choice
+            return getattr(choice, name, None)
     return None
-
-
-def _delta(chunk: Any) -> Any:
-    return getattr(_first_choice(chunk), "delta", None)
-
-
-def _finish_reason(chunk: Any) -> str | None:
-    return getattr(_first_choice(chunk), "finish_reason", None)

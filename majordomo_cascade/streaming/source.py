@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..candidate import Candidate
 from ..errors import DeadlineExceededError, MajordomoError, ProviderError, StreamInterruptedError
@@ -14,10 +14,10 @@ from ..gateway import NO_LIMIT, ChunkReader, Completion, StreamState
 from ..options import NOT_GIVEN
 from ..request import Message
 
-#: Seconds that are left to a vendor to tell the usage, and end, behind the finish reason.
-LAST_WORDS = 1.0
+P = TypeVar("P")
 
-Opened = tuple[RunningAttempt, ChunkReader]
+#: Seconds that a vendor has behind the finish reason to tell the usage, and end.
+LAST_WORDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,8 @@ class StreamQuestion:
     messages: list[Message]
     params: Mapping[str, Any]
 
-    async def ask(self, turn: Turn[Candidate]) -> Opened:
+    async def ask(self, turn: Turn[Candidate]) -> tuple[RunningAttempt, ChunkReader]:
         """Ask one target. Returns when the first content has come."""
-        while True:
-            try:
-                async with turn.attempt() as attempt:
-                    chunks = await self._send(turn)
-                    await _begin(turn, attempt, chunks)
-                    attempt.leave_open(chunks.aclose)
-                    return attempt, chunks
-            except MajordomoError as error:
-                await turn.back_off(error)
-
-    async def _send(self, turn: Turn[Candidate]) -> ChunkReader:
         limits = turn.call.limits
         silence = limits.stall_timeout or NO_LIMIT
         timeout = turn.target.timeout if limits.timeout is NOT_GIVEN else limits.timeout
@@ -50,53 +39,98 @@ class StreamQuestion:
             seconds = min(LAST_WORDS, silence / 2, turn.call.remaining() / 2)
             return turn.call.rules.clock.timeout(seconds)
 
-        return await turn.target.client.stream(self.messages, sent, last_words)
+        while True:
+            try:
+                async with turn.attempt() as attempt:
+                    chunks = await turn.target.client.stream(self.messages, sent, last_words)
+                    if not await chunks.begin():
+                        await _assemble(turn, attempt, chunks)
+                    attempt.leave_open(chunks.aclose)
+                    return attempt, chunks
+            except MajordomoError as error:
+                await turn.back_off(error)
 
 
-async def _begin(turn: Turn[Candidate], attempt: RunningAttempt, chunks: ChunkReader) -> None:
-    """Read up to the first content; raise what is wrong with an answer without any."""
-    try:
-        if not await chunks.begin():
-            completion = await turn.target.client.assemble(chunks)
-            attempt.used(completion.usage, completion.cost)
-            completion.text()
-    except BaseException:
-        await chunks.aclose()
-        raise
+async def _assemble(
+    turn: Turn[Candidate], attempt: RunningAttempt, chunks: ChunkReader
+) -> Completion:
+    """Put a stream that has ended together; raise what is wrong with the answer."""
+    completion = await turn.target.client.assemble(chunks)
+    attempt.used(completion.usage, completion.cost)
+    completion.text()
+    return completion
 
 
 class Source:
-    """The stream that is read now, and the call that it belongs to."""
+    """The stream that is read now, and its call."""
 
-    def __init__(
-        self, call: Call[Candidate], question: StreamQuestion, turn: Turn[Candidate], opened: Opened
-    ) -> None:
+    def __init__(self, call: Call[Candidate], question: StreamQuestion) -> None:
         self.call = call
         self.completion: Completion | None = None
-        """The whole answer, once it has ended."""
+        """The whole answer, at the end."""
         self._question = question
         self._state = StreamState.OPEN
         self._is_waiting = False
-        self._take_over(turn, opened)
 
     @classmethod
     async def open(cls, call: Call[Candidate], question: StreamQuestion) -> Source:
         """Ask the targets until one begins to answer."""
-        return cls(call, question, *await serve(call, question.ask))
+        source = cls(call, question)
+        await source._ask()
+        return source
 
-    async def next(self) -> Any:
-        """Return the next chunk, None behind the last one of a whole answer.
+    async def read(
+        self,
+        piece_of: Callable[[Any], P | None],
+        restarted: Callable[[MajordomoError, str, str], P] | None = None,
+    ) -> AsyncGenerator[P, None]:
+        """Yield the piece that is shown of each chunk, if any.
 
-        Raises:
-            StreamInterruptedError: it broke.
-            DeadlineExceededError: the call's time is spent.
-            ContentPolicyError: a safety system cut it.
-            RuntimeError: it was closed.
+        If the stream breaks, the next target begins anew, and ``restarted`` makes a piece of the
+        error and the new provider and model. Without it, a break is raised once a piece was shown.
         """
-        if self._state is StreamState.FINISHED:
-            return None
-        if self._state is StreamState.CLOSED:
-            raise RuntimeError("this stream is closed")
+        try:
+            while True:
+                is_shown = False
+                try:
+                    while (chunk := await self._next()) is not None:
+                        if piece := piece_of(chunk):
+                            is_shown = True
+                            yield piece
+                except MajordomoError as error:
+                    if is_shown and not restarted:
+                        self.call.trail.write_into(error)
+                        raise
+                    broken = error
+                else:
+                    return
+                self.call.move_on(self.turn.last, broken)
+                await self._ask()
+                if is_shown and restarted:
+                    yield restarted(broken, self.turn.target.provider, self.turn.target.model)
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the wire. Nothing is sent after it."""
+        if self._state is StreamState.OPEN:
+            if not self._is_waiting:  # given up in a silence, the target may be well or not
+                self.turn.leave(None)
+            await self._end(StreamState.CLOSED, asyncio.CancelledError())
+        self._state = StreamState.CLOSED
+
+    async def _ask(self) -> None:
+        """Ask the targets that are left until one begins to answer."""
+        self.turn, (self._attempt, self.chunks) = await serve(self.call, self._question.ask)
+        if self._state is StreamState.CLOSED:  # in the meantime, by another task
+            await self.turn.close_stream()
+            self._check_open()
+        self.turn.open_attempt = None  # in a circle, a stream that nobody holds would stay open
+        self._state = StreamState.OPEN
+
+    async def _next(self) -> Any:
+        """Return the next chunk, None behind the last one of a whole answer."""
+        self._check_open()
         if self.call.remaining() <= 0:
             self.turn.judge(Verdict.UNKNOWN)  # the time went elsewhere
         self._is_waiting = True
@@ -104,67 +138,32 @@ class Source:
             async with TimeLimit(self.turn, self.call.limits.stall_timeout, "stall_timeout"):
                 chunk = await self.chunks.next()
             self._is_waiting = False
-            if chunk is not None:
-                return chunk
-            completion = await self._finish()
-        except ProviderError as error:
-            interruption = self._interruption(error)
-            await self._end(StreamState.BROKEN, interruption)
-            raise interruption from error.__cause__
+            if chunk is None:
+                completion = await _assemble(self.turn, self._attempt, self.chunks)
+                await self._end(StreamState.FINISHED)
+                self.completion = completion
         except Exception as error:
-            await self._end(StreamState.BROKEN, error)
-            raise
-        await self._end(StreamState.FINISHED)
-        self.completion = completion
-        return None
-
-    async def restart(self, error: MajordomoError) -> None:
-        """Go on with the next target, from the beginning of its answer.
-
-        Raises:
-            MajordomoError: ``error``, if it ends the call; else the last target's.
-        """
-        self.call.move_on(self.turn.last, error)
-        self._take_over(*await serve(self.call, self._question.ask))
-        is_closed = self._state is StreamState.CLOSED  # in the meantime, by another task
-        self._state = StreamState.OPEN
-        if is_closed:
-            await self.aclose()
-            raise RuntimeError("this stream was closed while it was being read")
-
-    async def aclose(self) -> None:
-        """Close the wire. Nothing is sent after it."""
-        if self._state is StreamState.OPEN:
-            await self._end(StreamState.CLOSED, asyncio.CancelledError())
-        elif self._state is StreamState.BROKEN:
-            self._state = StreamState.CLOSED
-
-    def _take_over(self, turn: Turn[Candidate], opened: Opened) -> None:
-        self.turn = turn
-        self._attempt, self.chunks = opened
-        turn.open_attempt = None  # in a circle, a stream that nobody holds would stay open
-
-    async def _finish(self) -> Completion:
-        """Put the answer together; raise what is wrong with it."""
-        completion = await self.turn.target.client.assemble(self.chunks)
-        self._attempt.used(completion.usage, completion.cost)
-        completion.text()
-        return completion
+            broken = self._interruption(error)
+            await self._end(StreamState.BROKEN, broken)
+            if broken is error:
+                raise
+            raise broken from error.__cause__
+        return chunk
 
     async def _end(self, state: StreamState, error: BaseException | None = None) -> None:
-        if self._state is not StreamState.OPEN:  # another task closed it in the meantime
-            raise RuntimeError("this stream was closed while it was being read") from None
+        self._check_open()
         self._state = state
         self._attempt.end(error)
-        if state is not StreamState.CLOSED:
-            self.turn.leave(error)
-        elif not self._is_waiting:  # given up in a silence, the target may be well or not
-            self.turn.leave(None)
+        self.turn.leave(error)
         await self.chunks.aclose()
 
-    def _interruption(self, error: ProviderError) -> ProviderError:
-        """Return the error for a stream that broke, with the text so far; a deadline stays one."""
-        if isinstance(error, DeadlineExceededError):
+    def _check_open(self) -> None:
+        if self._state is not StreamState.OPEN:  # another task may have closed it
+            raise RuntimeError("this stream was closed before its end") from None
+
+    def _interruption(self, error: Exception) -> Exception:
+        """Return the error of a stream that broke, with the text so far; a deadline stays one."""
+        if isinstance(error, DeadlineExceededError) or not isinstance(error, ProviderError):
             return error
         name = self.turn.target.name
         text = self.chunks.text
@@ -175,6 +174,7 @@ class Source:
             model=error.model,
             status_code=error.status_code,
             retry_after=error.retry_after,
+            request_id=error.request_id,
             original_error=error.original_error,
             partial_content=text,
         )

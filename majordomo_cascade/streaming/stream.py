@@ -1,9 +1,6 @@
 """The streams that a caller holds."""
 
-from __future__ import annotations
-
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Self, final
 
@@ -45,8 +42,8 @@ class LLMStreamResponse:
         response = await stream.collect()        # if it breaks, the next target begins anew
         async for event in stream.events(): ...  # TextDelta, and StreamRestarted at a new beginning
 
-    A stream that is not read to its end is closed by ``async with stream:`` or
-    ``await stream.aclose()``, and at the latest when nobody holds it any more.
+    ``async with stream:`` or ``await stream.aclose()`` closes it before its end; it is also closed
+    when nobody holds it any more.
 
     Raises, while it is read:
         StreamInterruptedError: it broke, and no target is left, or its text was already shown;
@@ -99,27 +96,19 @@ class LLMStreamResponse:
         return getattr(self._source.completion, "finish_reason", None)
 
     def __aiter__(self) -> AsyncIterator[str]:
-        self._claim()
-        return self._texts()
+        return self._claim().read(text_of)
 
     def events(self) -> AsyncIterator[Event]:
         """Return the text as it comes; at a ``StreamRestarted`` it begins anew."""
-        self._claim()
-        return self._events(restarts=True)
+        return self._claim().read(_delta_of, StreamRestarted)
 
     async def collect(self) -> LLMResponse[str]:
         """Return the whole answer of the first target that gives one."""
-        text: list[str] = []
-        self._claim()
-        async with aclosing(self._events(restarts=True)) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    text.append(event.text)
-                else:
-                    text.clear()
-        completion = self._source.completion
-        assert completion is not None  # noqa: S101 - the events have ended
-        return respond(self._source.turn, "".join(text), completion)
+        source = self._claim()
+        async for _ in source.read(lambda _: None):  # nothing is shown that a break could spoil
+            pass
+        assert source.completion is not None  # noqa: S101 - it has ended
+        return respond(source.turn, source.chunks.text, source.completion)
 
     async def aclose(self) -> None:
         """Close the wire, wherever the answer is."""
@@ -135,49 +124,19 @@ class LLMStreamResponse:
     def __repr__(self) -> str:
         return f"<LLMStreamResponse from {self._source.turn.target.name}>"
 
-    def _claim(self) -> None:
+    def _claim(self) -> Source:
         if self._is_claimed:
             raise RuntimeError(
                 "this stream was read or closed before: a stream is read once, in one way; "
                 "ask again for another"
             )
         self._is_claimed = True
+        return self._source
 
-    async def _texts(self) -> AsyncGenerator[str, None]:
-        async with aclosing(self._events(restarts=False)) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    yield event.text
 
-    async def _events(self, *, restarts: bool) -> AsyncGenerator[Event, None]:
-        """Yield the events.
-
-        Without ``restarts``, another target begins anew only if nothing has been shown.
-        """
-        source = self._source
-        is_shown = False
-        try:
-            while True:
-                try:
-                    chunk = await source.next()
-                except MajordomoError as error:
-                    if is_shown and not restarts:
-                        source.call.trail.write_into(error)
-                        raise
-                    broken = error
-                else:
-                    if chunk is None:
-                        return
-                    if text := text_of(chunk):
-                        is_shown = True
-                        yield TextDelta(text)
-                    continue
-                await source.restart(broken)
-                if is_shown:
-                    is_shown = False
-                    yield StreamRestarted(broken, self.provider, self.model)
-        finally:
-            await source.aclose()
+def _delta_of(chunk: Any) -> Event | None:
+    text = text_of(chunk)
+    return TextDelta(text) if text else None
 
 
 @final
@@ -190,8 +149,11 @@ class ChunkStream:
     __slots__ = ("__weakref__", "_chunks", "_source")
 
     def __init__(self, source: Source) -> None:
+        def asked_for(chunk: Any) -> Any:
+            return chunk if source.chunks.shows_usage or not is_usage_only(chunk) else None
+
         self._source = source
-        self._chunks = _chunks_of(source)
+        self._chunks = source.read(asked_for)
 
     def __aiter__(self) -> Self:
         return self
@@ -202,16 +164,3 @@ class ChunkStream:
     async def aclose(self) -> None:
         """Close the wire, wherever the answer is."""
         await self._source.aclose()
-
-
-async def _chunks_of(source: Source) -> AsyncGenerator[Any, None]:
-    """Yield the chunks, but for the usage's if the caller did not ask for it."""
-    try:
-        while (chunk := await source.next()) is not None:
-            if source.chunks.shows_usage or not is_usage_only(chunk):
-                yield chunk
-    except MajordomoError as error:
-        source.call.trail.write_into(error)
-        raise
-    finally:
-        await source.aclose()

@@ -1,17 +1,17 @@
 """Make a JSON Schema, as pydantic writes it, fit for a vendor.
 
-Each vendor refuses another part of JSON Schema. So its structure is sent. Whatever narrows it down
-(bounds, patterns, defaults) is said in the description: the model reads it, pydantic checks it.
+Each vendor refuses another part of JSON Schema, so only its structure is sent. Bounds, patterns and
+defaults are said in the description: the model reads them, pydantic checks them.
 
 Sources: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas,
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations,
 https://ai.google.dev/gemini-api/docs/structured-output#json_schema_support
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from ..options import Dialect
 
@@ -19,10 +19,8 @@ Schema = dict[str, Any]
 
 #: The field around a value that is no object.
 WRAPPER = "value"
-
 #: The most schemas that are sent without references.
 MAX_INLINED = 2_000
-
 #: All other references are URLs.
 DEFINITIONS = "#/$defs/"
 
@@ -40,11 +38,6 @@ UNSAID = ("$comment", "$id", "$schema", "discriminator")
 
 #: Formats that OpenAI's and Anthropic's decoders know.
 FORMATS = ("date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid")
-
-TYPE_NAMES = {
-    bool: "boolean", dict: "object", float: "number", int: "integer", list: "array", str: "string",
-    type(None): "null",
-}  # fmt: skip
 
 
 def with_object_root(schema: Schema) -> tuple[Schema, bool]:
@@ -92,8 +85,9 @@ class _Converter:
             return self.inline(schema)
         node = self.describe(schema)
         if node.get("enum") and "type" not in node:
-            kinds = list(dict.fromkeys(TYPE_NAMES[type(value)] for value in node["enum"]))
-            node["type"] = kinds[0] if len(kinds) == 1 else kinds
+            kinds = dict.fromkeys(map(type, node["enum"]))
+            names = [TypeAdapter(kind).json_schema()["type"] for kind in kinds]
+            node["type"] = names[0] if len(names) == 1 else names
         if "$ref" in node and len(node) > 1:  # OpenAI allows a description beside anyOf only
             node["anyOf"] = [{"$ref": node.pop("$ref")}]
         self.fits &= self.can_say(node)
@@ -102,13 +96,13 @@ class _Converter:
             node["additionalProperties"] = False
         return node
 
-    def inline(self, schema: Schema) -> Schema:
+    def inline(self, schema: Schema) -> Any:
         reference = schema["$ref"]
         if reference in self.followed or self.count > MAX_INLINED:
             self.fits = False
-            return schema
+            return None
         self.followed.append(reference)
-        node: Schema = self.convert(_resolve(schema, self.root))
+        node = self.convert(_resolve(schema, self.root))
         self.followed.pop()
         return node
 
@@ -142,12 +136,12 @@ class _Converter:
             return True
         kinds = node.get("type", ())  # a name, or a list of names
         is_closed = "properties" in node and node.get("additionalProperties", False) is False
-        if ("object" in kinds and not is_closed) or "prefixItems" in node:
+        if "prefixItems" in node or ("object" in kinds and not is_closed):
             return False
         if self.dialect == "inlined":
             return "$ref" not in node.get("properties", ())
-        is_anything = not node.keys() & {"$ref", "anyOf", "type"}
         is_loose_list = "array" in kinds and not isinstance(node.get("items"), dict)
+        is_anything = node.keys().isdisjoint(("$ref", "anyOf", "type"))
         return not (is_anything or is_loose_list or "allOf" in node)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from ..errors import BadRequestError, ResponseParsingError, ResponseValidationError
-from ..options import Dialect, Mode
+from ..options import MODES, Dialect, Mode
 from ..request import Message
 from .dialects import WRAPPER, response_format, with_object_root
 from .parsing import Found, find_json
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MODES: tuple[Mode, ...] = get_args(Mode)
-
 #: Problems that an error names, and that a model is told of.
 MAX_NAMED, MAX_TOLD = 3, 20
-#: Characters of its path, and of its message: both may quote the answer.
+#: Characters of a problem's place, and of its message: both may quote the answer.
 MAX_QUOTED = 200
 
 
@@ -114,8 +112,8 @@ class ValueForm(Form[T]):
             "Answer with JSON only, no other text, that matches this JSON Schema:\n"
             + json.dumps(schema, ensure_ascii=False)
         )
-        formats = {each: response_format(self.name, schema, each) for each in get_args(Dialect)}
-        self.formats = {each: pickle.dumps(made) for each, made in formats.items() if made}
+        asked = {each: response_format(self.name, schema, each) for each in get_args(Dialect)}
+        self.formats = {each: pickle.dumps(asked[each]) for each in asked if asked[each]}
 
     def _validate(self, found: Found) -> T:
         text, value = found
@@ -129,10 +127,10 @@ class ValueForm(Form[T]):
 
 
 def type_form(response_model: TypeForm[T]) -> ValueForm[T]:
-    """Return the form of a type: a model, dataclass, TypedDict, ``list[Item]`` and so on.
+    """Return the form of a type.
 
     Raises:
-        BadRequestError: pydantic can't validate the type, or can't describe it as a JSON Schema.
+        BadRequestError: pydantic can't validate it, or can't describe it as a JSON Schema.
     """
     try:
         return _cached_form(response_model, str(response_model))  # type: ignore[arg-type]
@@ -155,10 +153,7 @@ def _label(kind: Any) -> str:
 
 
 class _Generator(GenerateJsonSchema):
-    """Ask for Decimals as strings, which keep every digit.
-
-    The format is OpenAPI's: https://spec.openapis.org/registry/format/decimal.html
-    """
+    """Ask for Decimals as strings, which keep every digit; the format is OpenAPI's."""
 
     def decimal_schema(self, schema: Any) -> dict[str, Any]:
         described = {"type": "string", "format": "decimal"}
@@ -171,7 +166,7 @@ def corrected(messages: list[Message], error: ResponseParsingError) -> list[Mess
     """Return the messages, then the answer that can't be used, then what is wrong with it."""
     problems = ["it is not one complete JSON value, and nothing else, as was asked for"]
     if isinstance(error, ResponseValidationError):
-        problems = _tell(error.errors, MAX_TOLD)
+        problems = list(_tell(error.errors, MAX_TOLD))
     listed = "\n- ".join(["Your answer can't be used:", *problems])
     wish = f"{listed}\nAnswer again: all of it, corrected, as JSON only, no other text."
     # JSON can bring in lone surrogates, which no request can hold.
@@ -181,14 +176,12 @@ def corrected(messages: list[Message], error: ResponseParsingError) -> list[Mess
     return [*messages, *turns, {"role": "user", "content": wish}]
 
 
-def _tell(problems: list[dict[str, Any]], limit: int) -> list[str]:
-    told = []
+def _tell(problems: list[dict[str, Any]], limit: int) -> Iterator[str]:
     for problem in problems[:limit]:
-        path = ".".join(map(str, problem["loc"])) or "the answer"
-        told.append(f"{_one_line(path)}: {_one_line(problem['msg'])}")
+        place = ".".join(map(str, problem["loc"])) or "the answer"
+        yield f"{_one_line(place)}: {_one_line(problem['msg'])}"
     if len(problems) > limit:
-        told.append(f"and {len(problems) - limit} more")
-    return told
+        yield f"and {len(problems) - limit} more"
 
 
 def _one_line(text: str) -> str:
@@ -198,7 +191,7 @@ def _one_line(text: str) -> str:
 
 def _instruct(messages: list[Message], instruction: str) -> list[Message]:
     """Add an instruction to the system prompt, or as one."""
-    first = messages[0]
+    first, *others = messages
     if first["role"] not in ("system", "developer"):
         return [{"role": "system", "content": instruction}, *messages]
     content = first["content"]
@@ -207,4 +200,4 @@ def _instruct(messages: list[Message], instruction: str) -> list[Message]:
         content += added
     else:  # LiteLLM joins parts without a blank for Gemini
         content = [*content, {"type": "text", "text": added}]
-    return [{**first, "content": content}, *messages[1:]]
+    return [{**first, "content": content}, *others]

@@ -1,7 +1,5 @@
 """Ask one target for JSON until its answer fits, in lower modes and with corrections."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,7 +26,6 @@ class JSONQuestion(Generic[T]):
     messages: list[Message]
     params: Mapping[str, Any]
     validation_retries: int
-    """How often a target is shown what is wrong with its answer."""
     check: Callable[[Turn[Candidate], RunningAttempt, Any, Completion], None]
     """Raises what is wrong with an answer, while its attempt still runs."""
 
@@ -36,26 +33,22 @@ class JSONQuestion(Generic[T]):
         """Ask one target; at once in a lower mode if it refuses one.
 
         That is neither a retry nor a failover, and says nothing of its health.
-
-        Raises:
-            MajordomoError: the last attempt's.
-            Exception: a bug of the caller's or of LiteLLM's.
         """
         target = turn.target
         client = target.client
-        modes: list[Mode] = target.ladder.modes(self.form.modes(client.dialect))
+        possible = self.form.modes(client.dialect)
+        modes: list[Mode] = [mode for mode in target.modes if mode in possible]
         if client.sends("response_format", self.params):  # the caller's own
             modes = ["prompt"]
         refused: list[Mode] = []
         messages = self.messages
         retries_left = self.validation_retries
         while True:
-            has_answer = False
+            completion = None
             try:
                 async with turn.attempt() as attempt:
                     asked, added = self.form.request(messages, modes[0], client.dialect)
                     completion = await client.complete(asked, self.params, added)
-                    has_answer = True
                     attempt.used(completion.usage, completion.cost)
                     _leave(target, refused)
                     value = self.form.read(completion.whole_text(), target.provider, target.model)
@@ -69,18 +62,18 @@ class JSONQuestion(Generic[T]):
                 retries_left -= 1
                 messages = corrected(self.messages, error)
             except Exception as error:
-                blame = None if has_answer else format_blame(error)
+                blame = None if completion else format_blame(error)
                 if blame and len(modes) > 1:
+                    mode = modes.pop(0)
                     if blame == "refused" and not self._has_tools(target):
-                        refused.append(modes[0])
-                    del modes[0]
+                        refused.append(mode)
                 elif isinstance(error, MajordomoError):
                     await turn.back_off(error)
                 else:
                     raise
 
     def _has_tools(self, target: Candidate) -> bool:
-        """Tell whether tools are in play: some providers do not take them with a format."""
+        """Return whether tools are in play: some providers take no format beside them."""
         if any(target.client.sends(name, self.params) for name in ("tools", "functions")):
             return True
         return any(each["role"] == "tool" or "tool_calls" in each for each in self.messages)
@@ -91,6 +84,7 @@ def _leave(target: Candidate, refused: list[Mode]) -> None:
     text = "%s refuses to give JSON by %s; it is asked by %s from now on"
     extra = {"provider": target.provider, "model": target.model}
     for mode in refused:
-        if target.ladder.leave(mode):
-            logger.warning(text, target.name, mode, target.ladder.surest, extra=extra)
+        if mode in target.modes:
+            target.modes.remove(mode)
+            logger.warning(text, target.name, mode, target.modes[0], extra=extra)
     refused.clear()

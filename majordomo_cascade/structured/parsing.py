@@ -1,7 +1,5 @@
 """Find the JSON in an answer's text, in linear time."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any, NamedTuple
@@ -24,49 +22,45 @@ class Found(NamedTuple):
 def find_json(text: str) -> Found | None:
     """Find the JSON in an answer: all of the text, or of one fence around it, or the last in prose.
 
-    In prose the last complete object or array is taken: the first may be quoted from the prompt,
-    which is how an injection gets in. An empty one is taken only if there is no other. If the end
-    of the text cuts a value, nothing is taken.
+    The first object or array in prose may be quoted from the prompt, which is how an injection gets
+    in. An empty one is taken only if there is no other, and none if the text ends inside of one.
 
     JSON is read by RFC 8259, without NaN, comments and trailing commas. A byte order mark is
     skipped, and the last of duplicate keys counts.
     """
     text = text.strip("\ufeff \t\r\n")
-    found = _decode(text)
-    if found:
-        return found
     fence = _FENCE.fullmatch(text)
-    return (fence and _decode(fence[1])) or _last_value(text)
+    return _decode(fence[1] if fence else text) or _last_value(text)
 
 
 def _last_value(text: str) -> Found | None:
     last = None
-    position = 0
-    while opener := _OPENER.search(text, position):
-        stretch = _brackets(text, opener.start())
-        if stretch is None:  # a cut answer
+    end = 0
+    while opener := _OPENER.search(text, end):
+        start = opener.start()
+        end = _closing(text, start)
+        if not end:  # a cut answer
             return None
-        found = _decode(stretch)
-        if found is None and '"' in stretch:  # where its strings end is a guess
-            return None
+        found = _decode(text[start:end])
         if found and (found.value or not last):
             last = found
-        position = opener.start() + len(stretch)
+        elif not found and '"' in text[start:end]:  # where its strings end is a guess
+            return None
     return last
 
 
-def _brackets(text: str, start: int) -> str | None:
-    """Return the text from a bracket to where all close, or do not match; None if it is cut."""
-    expected: list[str] = []
+def _closing(text: str, start: int) -> int:
+    """Return where the brackets from ``start`` on all close, or do not match; 0 for nowhere."""
+    expected = []
     for token in _TOKEN.finditer(text, start):
         symbol = token[0]
         if symbol in _CLOSER:
             expected.append(_CLOSER[symbol])
-        elif symbol in ("]", "}"):
+        elif symbol in "]}":
             closer = expected.pop()
             if symbol != closer or not expected:
-                return text[start : token.end()]
-    return None
+                return token.end()
+    return 0
 
 
 def _decode(text: str) -> Found | None:

@@ -4,8 +4,8 @@
         response = await simulation.cascade.get_response("Hello")
     assert response.failed_over
 
-Nothing is patched: requests go over a real socket, to servers in threads of their own. It works in
-any event loop, in pytest and in notebooks.
+Nothing is patched: requests go over real sockets to servers in their own threads, from any event
+loop.
 """
 
 from .clock import ManualClock

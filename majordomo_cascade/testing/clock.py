@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-# Rounds of the event loop, which poll all sockets: to read, and to react to a timeout.
+# Rounds of the event loop, each of which polls all sockets.
 READING = 200
 REACTING = 3000
 
@@ -13,15 +13,14 @@ class ManualClock:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
-        self.is_silent: Callable[[], bool] = lambda: False
-        """Tells whether a caller waits for an answer that will not come."""
+        self.is_silent: Callable[[], bool] = lambda: False  # tells whether a caller waits in vain
         self._now = 0.0
         self._limits: dict[asyncio.Timeout, float] = {}
         self._started = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
-        """Return the seconds since the clock was made."""
+        """Return the seconds that have passed."""
         return self._now
 
     async def sleep(self, seconds: float) -> None:
@@ -31,7 +30,7 @@ class ManualClock:
         await asyncio.sleep(0)
 
     def timeout(self, seconds: float | None) -> asyncio.Timeout:
-        """Return a scope that is cancelled when the clock has moved so far. None is never."""
+        """Return a scope that is cancelled when the clock has moved so far; None is never."""
         if seconds is None or seconds <= 0:
             return asyncio.timeout(seconds)
         scope = asyncio.timeout(None)
@@ -61,7 +60,7 @@ class ManualClock:
         elif started is None or (started == self._started and self.is_silent()):
             for scope, end in sorted(self._limits.items(), key=lambda limit: limit[1]):
                 if self._expire(scope):
-                    self.advance(max(0.0, end - self._now))
+                    self.advance(end - self._now)
                     self._jump(REACTING, self._started)
                     break
 
@@ -69,7 +68,7 @@ class ManualClock:
         """Let a time limit run out. Return False if its scope was left before."""
         del self._limits[scope]
         try:
-            scope.reschedule(asyncio.get_running_loop().time())
+            scope.reschedule(0)  # the loop's time is later
         except RuntimeError:
             return False
         return True

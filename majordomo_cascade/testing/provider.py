@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, Self
@@ -19,59 +20,52 @@ from ..errors import ConfigurationError
 from ..options import Target
 from .wires import BASES, Event, Json, Request, find_wire, split
 
+Body = bytes | str | Mapping[str, Any]
+
 
 class Exchange(NamedTuple):
-    """A request, and the open connection on which it is answered."""
+    """A request, and the connection on which it is answered."""
 
     request: Request
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     provider: FakeProvider
 
-    async def send(
-        self,
-        status: int,
-        body: bytes | str | Mapping[str, Any],
-        *,
-        content_type: str = "application/json",
-        headers: Mapping[str, str] | None = None,
-        promise: int | None = None,
-    ) -> None:
-        """Send a whole answer, a mapping as JSON. ``promise`` is a Content-Length that may lie."""
+    async def send(self, status: int, body: Body, *, headers: Mapping[str, str] = {}) -> None:
+        """Send a whole answer, a mapping as JSON. A Content-Length in ``headers`` may lie."""
         text = json.dumps(body) if isinstance(body, Mapping) else body
         data = text.encode() if isinstance(text, str) else text
-        length = len(data) if promise is None else promise
-        fields = {"content-type": content_type, "content-length": length, **(headers or {})}
+        fields = {"content-type": "application/json", "content-length": len(data), **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         await self._write(f"HTTP/1.1 {status} -\r\n{lines}\r\n".encode() + data)
 
     async def begin_stream(self) -> None:
-        """Send the head of a streamed answer."""
+        """Send the head of a stream."""
         head = b"HTTP/1.1 200 -\r\ncontent-type: text/event-stream\r\nx-request-id: req_1\r\n"
         await self._write(head + b"transfer-encoding: chunked\r\n\r\n")
 
     async def send_event(self, data: Mapping[str, Any] | str) -> None:
-        """Send one event: text as it is, anything else as JSON."""
-        name = ""
+        """Send one event, a mapping as JSON."""
+        event = f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n"
         if isinstance(data, Mapping) and "type" in data:
-            name = f"event: {data['type']}\n"
-        text = data if isinstance(data, str) else json.dumps(data)
-        event = f"{name}data: {text}\n\n".encode()
-        await self._write(b"%x\r\n%b\r\n" % (len(event), event))
+            event = f"event: {data['type']}\n{event}"
+        await self._send_chunk(event.encode())
 
     async def end_stream(self) -> None:
-        """Send the regular end of a streamed answer."""
-        await self._write(b"0\r\n\r\n")
+        """Send the regular end of a stream."""
+        await self._send_chunk(b"")
 
     async def stay_silent(self) -> None:
-        """Send nothing until the caller leaves or the provider closes."""
+        """Wait until the caller leaves or the provider closes."""
         self.provider.silent += 1
         try:
-            if self.provider.on_silence:
-                self.provider.on_silence()
+            self.provider.on_silence()
             await self.reader.read()
         finally:
             self.provider.silent -= 1
+
+    async def _send_chunk(self, data: bytes) -> None:
+        await self._write(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def _write(self, data: bytes) -> None:
         self.writer.write(data)
@@ -79,17 +73,17 @@ class Exchange(NamedTuple):
 
 
 class Behaviour(Protocol):
-    """What the provider does with a request. Write your own if these do not suffice."""
+    """A way to answer a request. Write your own if these do not suffice."""
 
     async def perform(self, exchange: Exchange) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reply:
     """A good answer, which is streamed word by word.
 
-    A tool call is ``("get_weather", {"city": "Rome"})``, or in OpenAI's format. With calls, "stop"
-    becomes the vendor's word for them.
+    A tool call is ``("get_weather", {"city": "Rome"})``, or in OpenAI's format. With calls, the
+    vendor's word for them stands for "stop".
 
     Raises:
         ConfigurationError: a tool call is malformed.
@@ -105,23 +99,23 @@ class Reply:
         self.read_calls()
 
     async def perform(self, exchange: Exchange) -> None:
-        whole, events = find_wire(exchange.request).answer(self, exchange.request)
-        if exchange.request.wants_stream:
-            await exchange.begin_stream()
-            for event in events:
-                await exchange.send_event(event)
-            await exchange.end_stream()
-        else:
+        request = exchange.request
+        whole, events = find_wire(request).answer(self, request)
+        if not request.wants_stream:
             await exchange.send(200, whole, headers={"x-request-id": "req_1"})
+            return
+        await exchange.begin_stream()
+        for event in events:
+            await exchange.send_event(event)
+        await exchange.end_stream()
 
     def events(self, request: Request) -> list[Event]:
         """Return the events of the answer's stream."""
         return find_wire(request).answer(self, request)[1]
 
     def read_calls(self, prefix: str = "call") -> list[tuple[str, str, Json]]:
-        """Return each tool call's id (or else the prefix and its number), name and arguments."""
-        calls = enumerate(self.tool_calls, start=1)
-        return [_read_call(call, f"{prefix}_{number}") for number, call in calls]
+        """Return each tool call's id (or else a numbered one), name and arguments."""
+        return [_read_call(call, f"{prefix}_{i}") for i, call in enumerate(self.tool_calls, 1)]
 
 
 def _read_call(call: Any, call_id: str) -> tuple[str, str, Json]:
@@ -140,7 +134,7 @@ def _read_call(call: Any, call_id: str) -> tuple[str, str, Json]:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Status:
     """An error in the vendor's format."""
 
@@ -158,20 +152,20 @@ class Status:
         await exchange.send(self.code, error, headers=headers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Garbage:
-    """A success in status only: a proxy's HTML page, or the body that is given; a dict as JSON."""
+    """A body that is no answer, such as a proxy's HTML page; a mapping is sent as JSON."""
 
-    body: bytes | str | Json = "<html><body>Bad gateway</body></html>"
+    body: Body = "<html><body>Bad gateway</body></html>"
     content_type: str = "text/html"
     status: int = 200
 
     async def perform(self, exchange: Exchange) -> None:
-        kind = "application/json" if isinstance(self.body, dict) else self.content_type
-        await exchange.send(self.status, self.body, content_type=kind)
+        headers = {} if isinstance(self.body, Mapping) else {"content-type": self.content_type}
+        await exchange.send(self.status, self.body, headers=headers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hang:
     """Silence, until the caller leaves or the provider closes."""
 
@@ -179,34 +173,34 @@ class Hang:
         await exchange.stay_silent()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reset:
     """A connection that is reset (TCP RST)."""
 
     async def perform(self, exchange: Exchange) -> None:
-        connection: socket.socket = exchange.writer.get_extra_info("socket")
         # SO_LINGER with 0 seconds: closing sends RST.
+        connection = exchange.writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         exchange.writer.transport.abort()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CutBody:
     """A connection that closes in the middle of a good answer."""
 
     async def perform(self, exchange: Exchange) -> None:
-        body = b'{"choices": [{"index": 0, "message": {"role": "assistant", "conte'
-        await exchange.send(200, body, promise=len(body) * 2)
+        body = '{"choices": [{"index": 0, "message": {"role": "assistant", "conte'
+        await exchange.send(200, body, headers={"content-length": str(len(body) * 2)})
         exchange.writer.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BrokenStream:
     """A stream that breaks after ``text``. A request for no stream gets a ``CutBody``.
 
     Then comes "cut" (the connection closes), "stall" (silence), "garbage" (an event that is not
-    JSON, and the rest), "error" (the vendor's error event), "end" (a regular end, but no finish
-    reason) or "unclosed" (the rest, but neither the last event nor the end).
+    JSON, then the rest), "error" (the vendor's error event), "end" (a regular end without a finish
+    reason) or "unclosed" (the rest without its end mark, then silence).
     """
 
     fault: Literal["cut", "stall", "garbage", "error", "end", "unclosed"]
@@ -214,11 +208,12 @@ class BrokenStream:
     rest: str = " an answer."
 
     async def perform(self, exchange: Exchange) -> None:
-        if not exchange.request.wants_stream:
+        request = exchange.request
+        if not request.wants_stream:
             await CutBody().perform(exchange)
             return
-        wire = find_wire(exchange.request)
-        events = Reply(self.text + self.rest).events(exchange.request)
+        wire = find_wire(request)
+        events = Reply(self.text + self.rest).events(request)
         number = wire.before_text + len(split(self.text))
         rest = events[number:]
         then: dict[str, list[Event]] = {
@@ -243,7 +238,7 @@ class BrokenStream:
 class FakeProvider:
     """A server that answers each request with the next behaviour; the last one repeats.
 
-    Without behaviours, it answers well. It speaks all formats at once.
+    Without behaviours it answers well. It speaks all formats at once.
 
     Raises:
         ConfigurationError: an argument is not a behaviour.
@@ -257,24 +252,24 @@ class FakeProvider:
                 )
         self.behaviours: list[Behaviour] = list(behaviours) or [Reply()]
         self.requests: list[Request] = []
-        self.url = ""  # the root of the server, once it runs
-        self.connections = 0  # how many were opened
+        self.url = ""  # the server's root, once it runs
+        self.connections = 0  # opened so far
         self.pending = 0  # requests that are being answered
-        self.silent = 0  # those of them that met a silence
-        self.on_silence: Callable[[], None] | None = None  # called in the server's thread
-        self._ready = threading.Event()
-        self._closing = asyncio.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self.silent = 0  # those that met a silence
+        self.on_silence: Callable[[], None] = lambda: None  # called in the server's thread
+        self._closed = Future[None]()
 
     def __enter__(self) -> Self:
         _bypass_proxies()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        serving = self._serve(listener)
+        self._thread = threading.Thread(target=asyncio.run, args=[serving], daemon=True)
         self._thread.start()
-        if not self._ready.wait(timeout=10):
-            raise RuntimeError("the fake provider did not start within 10 s")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._closing.set)
+        self._closed.set_result(None)
         self._thread.join()
 
     def target(self, provider: str = "openai", model: str = "gpt-4.1", **fields: Any) -> Target:
@@ -288,41 +283,39 @@ class FakeProvider:
             raise ConfigurationError(
                 f"the fake provider can't stand in for {provider!r}; it can for {known}"
             )
-        defaults = {"api_key": "loopback-key", "api_base": self.url + BASES[provider]}
-        return Target(provider, model, **{**defaults, **fields})
+        base = self.url + BASES[provider]
+        fields = {"api_key": "loopback-key", "api_base": base, **fields}
+        return Target(provider, model, **fields)
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0, backlog=2048)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        self._ready.set()
-        await self._closing.wait()
+    async def _serve(self, listener: socket.socket) -> None:
+        server = await asyncio.start_server(self._answer, sock=listener, backlog=2048)
+        await asyncio.wrap_future(self._closed)
         server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of a connection, until the caller leaves or the server closes."""
         self.connections += 1
         with closing(writer), suppress(ConnectionError, EOFError, asyncio.CancelledError):
             while not writer.is_closing():
-                await self._perform(Exchange(await _read(reader), reader, writer, self))
-
-    async def _perform(self, exchange: Exchange) -> None:
-        self.requests.append(exchange.request)
-        behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
-        self.pending += 1
-        try:
-            await behaviour.perform(exchange)
-        finally:
-            self.pending -= 1
+                request = await _read(reader)
+                self.requests.append(request)
+                behaviour, *left = self.behaviours
+                self.behaviours = left or [behaviour]
+                self.pending += 1
+                try:
+                    await behaviour.perform(Exchange(request, reader, writer, self))
+                finally:
+                    self.pending -= 1
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:
     if await reader.readexactly(4) != b"POST":
         raise ConnectionError("not a request, but perhaps a TLS handshake")
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *lines = head.strip().split("\r\n")
-    fields = [line.partition(":") for line in lines]
-    headers = {name.strip().lower(): value.strip() for name, _, value in fields}
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").strip().split("\r\n")
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     decoded = None
     with suppress(ValueError):
@@ -331,7 +324,7 @@ async def _read(reader: asyncio.StreamReader) -> Request:
 
 
 def _bypass_proxies() -> None:
-    """Add 127.0.0.1 to ``NO_PROXY`` for good, or else LiteLLM would ask a proxy for it."""
+    """Add 127.0.0.1 to ``NO_PROXY`` for good, or else LiteLLM asks a proxy for it."""
     if getproxies_environment().keys() - {"no"}:
         for name in ("NO_PROXY", "no_proxy"):
             hosts = os.environ.get(name, "")

@@ -1,6 +1,6 @@
 """A twin of a cascade that asks fake providers instead of its own."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -28,8 +28,8 @@ def simulate(
 ) -> Iterator[Simulation]:
     """Let a twin of the cascade meet failures: for each target a behaviour, or one a request.
 
-    Hand ``Simulation.cascade`` to the code under test. It has the same settings, but no keys,
-    addresses, headers and clients of the real targets. A target without a script answers well.
+    Hand ``Simulation.cascade`` to the code under test. It has the same settings, but none of the
+    real keys, addresses, headers and clients. A target without a script answers well.
 
     Raises:
         ConfigurationError: a script is not made of behaviours, there are too many of them, or a
@@ -44,25 +44,25 @@ def simulate(
             "a list makes one target's script"
         )
     clock = ManualClock()
+    providers: list[FakeProvider] = []
+    clock.is_silent = lambda: any(provider.silent for provider in providers)
     with ExitStack() as stack:
-        providers: list[FakeProvider] = []
         for script in [*scripts, *[()] * (number - len(scripts))]:
             behaviours = script if isinstance(script, Sequence) else [script]
             provider = stack.enter_context(FakeProvider(*behaviours))
             provider.on_silence = clock.pass_silence
             providers.append(provider)
-        clock.is_silent = lambda: any(provider.silent for provider in providers)
         targets = [*map(_redirect, cascade.targets, providers)]
         twin = cascade._twin(targets, clock, without=WAYS_OUT)
-        yield Simulation(twin, tuple(providers), clock)
+        yield Simulation(twin, providers, clock)
 
 
 def _redirect(target: Target, provider: FakeProvider) -> Target:
-    fields = _without_ways_out(target)
+    fields = _without_ways_out(dict(target))
     for name in ("params", "overrides"):
-        fields[name] = _without_ways_out(fields[name].items())
+        fields[name] = _without_ways_out(fields[name])
     return provider.target(**fields)
 
 
-def _without_ways_out(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in fields if name not in WAYS_OUT}
+def _without_ways_out(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in WAYS_OUT}

@@ -16,7 +16,7 @@ Event = Json | str
 Answer = tuple[Json, list[Event]]  # as a whole, and as the events of a stream
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """A request that reached the provider. The names of headers are in lower case."""
 
@@ -51,7 +51,7 @@ def _openai(reply: Reply, request: Request) -> Answer:
     message: Json = {"role": "assistant", "content": reply.text}
     deltas: list[Json] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": word} for word in split(reply.text)]
-    for index, (call_id, name, arguments) in enumerate(reply.read_calls("call")):
+    for index, (call_id, name, arguments) in enumerate(reply.read_calls()):
         function = {"name": name, "arguments": json.dumps(arguments)}
         call = {"id": call_id, "type": "function", "function": function}
         message.setdefault("tool_calls", []).append(call)
@@ -78,31 +78,31 @@ def _openai(reply: Reply, request: Request) -> Answer:
 
 
 def _anthropic(reply: Reply, request: Request) -> Answer:
-    content: list[Json] = [] if reply.text is None else [{"type": "text", "text": reply.text}]
-    for call_id, name, arguments in reply.read_calls("toolu"):
-        content.append({"type": "tool_use", "id": call_id, "name": name, "input": arguments})
     reasons = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
-    reason = reasons[reply.finish_reason]
-    if reply.tool_calls and reason == "end_turn":
-        reason = "tool_use"
+    if reply.tool_calls:
+        reasons["stop"] = "tool_use"
+    end = {"stop_reason": reasons[reply.finish_reason], "stop_sequence": None}
     about = {"id": "msg_1", "type": "message", "role": "assistant", "model": request.model}
     usage = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
-    end: Json = {"stop_reason": reason, "stop_sequence": None}
+    content: list[Json] = []
     whole = {**about, "content": content, **end, "usage": usage}
-
     begun: Json = {"content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
-    events: list[Event] = [{"type": "message_start", "message": {**whole, **begun}}]
-    for index, block in enumerate(content):
-        if block["type"] == "text":
-            empty: Json = {"text": ""}
-            deltas = [{"type": "text_delta", "text": word} for word in split(reply.text)]
-        else:
-            empty = {"input": {}}
-            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(block["input"])}]
-        start: Json = {"type": "content_block_start", "content_block": {**block, **empty}}
+    events: list[Event] = [{"type": "message_start", "message": whole | begun}]
+
+    def add(block: Json, empty: Json, deltas: list[Json]) -> None:
+        start: Json = {"type": "content_block_start", "content_block": block | empty}
         pieces = [{"type": "content_block_delta", "delta": delta} for delta in deltas]
-        stop = {"type": "content_block_stop"}
-        events += [{**event, "index": index} for event in (start, *pieces, stop)]
+        steps = [start, *pieces, {"type": "content_block_stop"}]
+        events.extend({**step, "index": len(content)} for step in steps)
+        content.append(block)
+
+    if reply.text is not None:
+        words = [{"type": "text_delta", "text": word} for word in split(reply.text)]
+        add({"type": "text", "text": reply.text}, {"text": ""}, words)
+    for call_id, name, arguments in reply.read_calls("toolu"):
+        call = {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
+        delta = {"type": "input_json_delta", "partial_json": json.dumps(arguments)}
+        add(call, {"input": {}}, [delta])
     usage = {"output_tokens": reply.output_tokens}
     events.append({"type": "message_delta", "delta": end, "usage": usage})
     return whole, [*events, {"type": "message_stop"}]
@@ -182,9 +182,9 @@ OPENAI_COMPATIBLE = (
 )
 
 #: The paths of LiteLLM's ``api_base`` for its providers.
-BASES = {"anthropic": "", "gemini": "", **dict.fromkeys(OPENAI_COMPATIBLE, "/v1")}
+BASES = {"anthropic": "", "gemini": ""} | dict.fromkeys(OPENAI_COMPATIBLE, "/v1")
 
 
 def find_wire(request: Request) -> Wire:
-    """Return the wire of a request, or else the first one."""
+    """Return a request's wire, or else the first one."""
     return next((wire for wire in WIRES if wire.path in request.path), WIRES[0])

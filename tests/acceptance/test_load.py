@@ -318,7 +318,7 @@ async def storm(
     try:
         return await asyncio.gather(*map(call, range(calls)), return_exceptions=True)
     finally:
-        cascade._rules, failing.on_silence = rules, None
+        cascade._rules, failing.on_silence = rules, lambda: None
 
 
 def all_answered(

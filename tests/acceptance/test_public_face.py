@@ -45,7 +45,8 @@ ROOMS = (
     {"gateway"},
     {"candidate"},
     {"structured", "streaming"},
-    {"signature", "environment", "configuration"},
+    {"signature", "configuration"},
+    {"environment"},
     {"cascade"},
     {"__init__"},
     {"testing"},
@@ -198,7 +199,7 @@ def test_checks_for_a_vendor_are_found(code: str) -> None:
 
 
 #: Characters. The design asks for 185,000; this goes down with every step towards it.
-LARGEST = 216_000
+LARGEST = 197_000
 
 
 def test_the_package_does_not_grow() -> None:

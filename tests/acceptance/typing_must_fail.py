@@ -77,7 +77,7 @@ def wrong_arguments_of_its_parts() -> None:
     Target("openai")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Target("openai", "gpt-4.1", "a-key")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Target("openai", "gpt-4.1", timeout="10")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Target("openai", "gpt-4.1", api_kye="a-key")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Target("openai", "gpt-4.1", api_kye="a-key")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Target("openai", "gpt-4.1", params=["seed"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Target("openai", "gpt-4.1", overrides=["seed"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Target("openai", "gpt-4.1", structured_output="xml")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -48,7 +48,7 @@ def answered(status: int, body: Any, headers: dict[str, str] | None = None) -> E
     return made_of(httpx.HTTPStatusError("status", request=request, response=response))
 
 
-def mapped(error: Exception, advice: str = "set OPENAI_API_KEY", **known: Any) -> Any:
+def mapped(error: Exception, advice: str = "; set OPENAI_API_KEY", **known: Any) -> Any:
     """Return our error for one of LiteLLM's."""
     return our_error(gather(error, **known), "openai", "gpt-4.1", lambda: advice)
 
