@@ -43,12 +43,24 @@ POLICY = (
     "|content management policy|content filtering policy"
 )
 BAD_KEY = "API_KEY_INVALID|(incorrect|invalid) api key|api key (not valid|expired)"  # Gemini, xAI
-UNSUPPORTED = r"unsupported_\w|not supported|does(n't| not) support|response_format.* unavailable"
+#: More output than the model gives, in the words of OpenAI and vLLM; Groq and Mistral; Anthropic;
+#: Gemini; DeepSeek; Bedrock. tests/gateway/test_ceilings.py has their sources.
+CEILING = (
+    "max_?((completion|output)_?)?tokens.{0,80}"
+    r"(too large|above maximum|less than or equal|: \d+ > \d|supported range|valid range)"
+    "|maximum tokens you requested exceeds"
+)
+UNSUPPORTED = (
+    r"unsupported_\w|not supported|does(n't| not) support|response_format.* unavailable"
+    "|cannot both be specified|may only be set to|deprecated for this|not enabled for"
+    "|only works in thinking mode|reasoning_effort.{0,40} must be one of"
+)
 
 #: Statuses, words in the answer, and their error. The first match counts; if there is none, it is
 #: a ProviderError.
 BY_ANSWER: tuple[tuple[Container[int], str, ErrorClass], ...] = (
     ((400, 403, 429), QUOTA, QuotaExceededError),
+    ((400, 422), CEILING, UnsupportedRequestError),
     ((400, 422, 429), CONTEXT, ContextWindowExceededError),
     ((400, 403, 422), POLICY, ContentPolicyError),
     ((400,), BAD_KEY, AuthenticationError),
