@@ -178,6 +178,7 @@ class LLMCascade:
                     "build another LLMCascade"
                 )
         twin = _build({**self._config, **options}, self._rules.clock)
+        twin._rules = replace(twin._rules, asking=self._rules.asking)
         for own, shared in zip(twin._candidates, self._candidates, strict=True):
             own.breaker = shared.breaker
             own.modes = shared.modes
@@ -210,6 +211,7 @@ class LLMCascade:
         **params: Any,
     ) -> Question:
         """Check the arguments that the ways to ask share, before any request."""
+        self._rules.check_entry()
         if temperature is not None:
             params["temperature"] = temperature
         if top_p is not None:

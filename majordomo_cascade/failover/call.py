@@ -1,13 +1,19 @@
 """One call's way down its targets: who is left, what was tried, how much time is left."""
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import DeadlineExceededError, MajordomoError, ResponseRejectedError
+from ..errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    MajordomoError,
+    ResponseRejectedError,
+)
 from ..options import NOT_GIVEN, NotGiven, RetryPolicy
 from ..responses import Attempt
 from .clock import Clock
@@ -51,6 +57,17 @@ class Rules:
     """Whether an error moves a call on to the next target."""
     on_attempt: Callable[[Attempt], object] | None
     clock: Clock
+    asking: set[asyncio.Task[Any] | None] = field(default_factory=set)
+    """The tasks that are inside a vendor's call."""
+
+    def check_entry(self) -> None:
+        """Raise ConfigurationError if the vendor's call has led back to the cascade."""
+        if asyncio.current_task() in self.asking:
+            raise ConfigurationError(
+                "this cascade was asked from inside its own call of litellm.acompletion, which "
+                "would go on without end: don't patch litellm.acompletion with it, but give it to "
+                "LiteLLM as a model with cascade.register(name)"
+            )
 
 
 @dataclass(slots=True)

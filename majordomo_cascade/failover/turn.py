@@ -183,6 +183,10 @@ class RunningAttempt(TimeLimit):
         self._usage: Usage | None = None
         self._cost: float | None = None
 
+    async def __aenter__(self) -> Self:
+        self._turn.call.rules.asking.add(asyncio.current_task())
+        return await super().__aenter__()
+
     def used(self, usage: Usage, cost: float | None) -> None:
         """Note that an answer came, and what it used: tokens, and US dollars."""
         self._usage = usage
@@ -225,6 +229,7 @@ class RunningAttempt(TimeLimit):
         turn.call.trail.add(turn.last)
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._turn.call.rules.asking.discard(asyncio.current_task())
         try:
             await super().__aexit__(kind, error, traceback)
         except ProviderError as late:

@@ -38,10 +38,9 @@ class ErrorBoundary:
             if link.__context__ is outside:  # Python puts there what the caller is handling
                 link.__context__ = None
         ours = our_error(self._evidence(error), self.provider, self.model, self._key_advice)
-        if isinstance(ours, MajordomoError):
-            raise ours from error
-        if ours is not error:
-            raise ours from ours.__cause__
+        if ours is error:
+            return
+        raise ours from (error if isinstance(ours, MajordomoError) else ours.__cause__)
 
     def _evidence(self, error: Exception) -> Evidence:
         names = ("api_key", f"{self.provider}_key")  # LiteLLM's globals

@@ -299,7 +299,7 @@ class FakeProvider:
                 request = await _read(reader)
                 self.requests.append(request)
                 behaviour, *left = self.behaviours
-                self.behaviours = left or [behaviour]
+                self.behaviours[:] = left or [behaviour]
                 self.pending += 1
                 try:
                     await behaviour.perform(Exchange(request, reader, writer, self))
