@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
+from importlib.metadata import version
 from typing import Any
 
 # Before LiteLLM is imported: it would fetch these from the network.
@@ -19,7 +20,15 @@ import pytest
 from majordomo_cascade.testing import Behaviour, Exchange, FakeProvider, Reply
 
 #: One model of each wire. Every supported LiteLLM knows its price and its abilities.
-WIRES = (("openai", "gpt-4.1"), ("anthropic", "claude-sonnet-4-5"), ("gemini", "gemini-2.5-flash"))
+WIRES = (
+    ("openai", "gpt-4.1"),
+    ("anthropic", "claude-sonnet-4-5"),
+    ("gemini", "gemini-2.5-flash"),
+)
+#: OpenAI's other wire. LiteLLM 1.83 takes its cut answers for whole ones.
+RESPONSES = ("openai", "responses/gpt-4.1")
+IS_NEW = tuple(map(int, version("litellm").split(".")[:2])) >= (1, 110)
+ALL_WIRES = (*WIRES, RESPONSES) if IS_NEW else WIRES
 
 Serve = Callable[..., FakeProvider]
 

@@ -20,7 +20,11 @@ from .redaction import LONGEST_TEXT, known_keys, redact
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: The modules in which LiteLLM reads an answer, and its names for one.
-READERS = ("litellm.llms.", "litellm.litellm_core_utils.llm_response_utils.")
+READERS = (
+    "litellm.completion_extras.",
+    "litellm.llms.",
+    "litellm.litellm_core_utils.llm_response_utils.",
+)
 ANSWERS = ("response", "raw_response", "response_object", "completion_response", "httpx_response")
 
 #: The parts of an error's body that repeat the request or the answer.

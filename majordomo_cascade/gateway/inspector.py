@@ -50,7 +50,9 @@ class WireInspector:
     ``last_words`` limits the time for what may come behind the finish reason.
     """
 
-    def __init__(self, source: Any, last_words: Callable[[], Timeout]) -> None:
+    def __init__(
+        self, source: Any, last_words: Callable[[], Timeout], response: Any = None
+    ) -> None:
         self.state = StreamState.OPEN
         self.problem = ""
         self.error_event: Any = None
@@ -61,9 +63,10 @@ class WireInspector:
         # Before LiteLLM 1.110, source is httpx's aiter_lines(). It has the only hold of the
         # response, which is needed to close the wire, and its lines also end at U+2028.
         frame = getattr(source, "ag_frame", None)
-        self._response = frame.f_locals.get("self", source) if frame else source
-        has_text = hasattr(self._response, "aiter_text")
-        self._items = self._read(_lines(self._response) if has_text else aiter(source))
+        owner = frame.f_locals.get("self", source) if frame else source
+        has_text = hasattr(owner, "aiter_text")
+        self._response = response or owner
+        self._items = self._read(_lines(owner) if has_text else aiter(source))
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._items
@@ -93,13 +96,15 @@ class WireInspector:
     def _note(self, item: Any) -> Any:
         """Note what an item, or the end (None), says; return what is passed on of it."""
         event = item
-        if isinstance(item, str):
-            data = item.removeprefix("data:").strip()
-            if not data or item.startswith(ASIDES):
+        line = getattr(item, "data", item)  # of OpenAI's Responses, since 1.110, an event's
+        if isinstance(line, str):
+            data = line.removeprefix("data:").strip()
+            if not data or line.startswith(ASIDES):
                 return None
             event = None if data == "[DONE]" else self._parse(data)
-            if event is not None:  # before 1.110 LiteLLM takes this word in a text for the end
-                item = item.replace("[DONE]", "\\u005bDONE]")
+            if event is not None and line is item:
+                # Before 1.110 LiteLLM takes this word in a text for the end.
+                item = line.replace("[DONE]", "\\u005bDONE]")
         if event is None and self._unfinished:
             self._break("it ended without a finish reason")
         for index, reason in _finish_reasons(event):
@@ -122,8 +127,10 @@ class WireInspector:
             self._break("it sent what can't be read")
         if isinstance(event, list):
             event = event[0]
-        if isinstance(event, dict) and (event.get("error") or event.get("object") == "error"):
-            self._break("it reported an error", event)
+        if isinstance(event, dict):
+            kinds = (event.get("type"), event.get("object"))
+            if event.get("error") or "error" in kinds or "response.failed" in kinds:
+                self._break("it reported an error", event.get("response") or event)
         return event
 
     def _break(self, problem: str, event: Any = None) -> NoReturn:
@@ -161,6 +168,9 @@ def _finish_reasons(event: Any) -> Iterator[tuple[int, Any]]:
             yield choice.index or 0, choice.finish_reason
     elif str(event.get("type")).startswith(("message_", "content_block_")):  # Anthropic's
         yield 0, (event.get("delta") or {}).get("stop_reason")
+    elif str(event.get("type")).startswith("response."):  # of OpenAI's Responses
+        is_end = event["type"] in ("response.completed", "response.incomplete")
+        yield 0, event["response"]["status"] if is_end else None
     else:
         for choice in event.get("choices") or event.get("candidates") or ():
             reason = choice.get("finish_reason") or choice.get("finishReason")

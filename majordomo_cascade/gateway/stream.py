@@ -105,8 +105,11 @@ def _inspect(raw: Any, wire: list[WireInspector], last_words: Callable[[], Timeo
     """Put an inspector under LiteLLM's stream, and into ``wire``, if the wire can be seen."""
 
     def inspected(stream: Any) -> Any:
-        lines = getattr(stream, "streaming_response", None)
-        if hasattr(lines, "__aiter__"):  # httpx's: Anthropic, Gemini, Mistral, Groq, vLLM …
+        lines: Any = getattr(stream, "streaming_response", None)
+        if hasattr(lines, "stream_iterator"):  # OpenAI's Responses
+            wire.append(WireInspector(lines.stream_iterator, last_words, lines.response))
+            lines.stream_iterator = aiter(wire[-1])
+        elif hasattr(lines, "__aiter__"):  # httpx's: Anthropic, Gemini, Mistral, Groq, vLLM …
             stream.streaming_response = WireInspector(lines, last_words)
             wire.append(stream.streaming_response)
         elif type(stream).__module__.partition(".")[0] == "openai":

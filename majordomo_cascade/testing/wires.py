@@ -27,7 +27,7 @@ class Request:
 
     @property
     def wire(self) -> str:
-        """The vendor's format: "openai", "anthropic" or "gemini"."""
+        """The vendor's format: "openai", "responses", "anthropic" or "gemini"."""
         return find_wire(self).name
 
     @property
@@ -75,6 +75,68 @@ def _openai(reply: Reply, request: Request) -> Answer:
     if (request.json.get("stream_options") or {}).get("include_usage"):
         events.append({**chunk, "choices": [], "usage": usage})
     return whole, [*events, "[DONE]"]
+
+
+def _responses(reply: Reply, request: Request) -> Answer:
+    """OpenAI's Responses API: https://platform.openai.com/docs/api-reference/responses-streaming."""
+    items: list[Json] = []
+    if reply.text is not None:
+        part = {"type": "output_text", "text": reply.text, "annotations": []}
+        about = {"id": "msg_1", "role": "assistant", "status": "completed"}
+        items.append({"type": "message", **about, "content": [part]})
+    for number, (call_id, name, arguments) in enumerate(reply.read_calls("call"), start=1):
+        call = {"id": f"fc_{number}", "call_id": call_id, "name": name, "status": "completed"}
+        items.append({"type": "function_call", **call, "arguments": json.dumps(arguments)})
+    reasons = {"length": "max_output_tokens", "content_filter": "content_filter"}
+    reason = reasons.get(reply.finish_reason)
+    whole: Json = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": request.model,
+        "status": "incomplete" if reason else "completed",
+        "incomplete_details": {"reason": reason} if reason else None,
+        "error": None,
+        "output": items,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": reply.input_tokens,
+            "output_tokens": reply.output_tokens,
+            "total_tokens": reply.input_tokens + reply.output_tokens,
+        },
+    }
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    events: list[Event] = [{"type": "response.created", "response": begun}]
+    for index, item in enumerate(items):
+        events += [{**event, "output_index": index} for event in _responses_item(item)]
+    events.append({"type": f"response.{whole['status']}", "response": whole})
+    return whole, events
+
+
+def _responses_item(item: Json) -> list[Json]:
+    where = {"item_id": item["id"], "content_index": 0}
+    begun = {**item, "status": "in_progress"}
+    events: list[Json] = []
+    if item["type"] == "message":
+        begun["content"] = []
+        part = item["content"][0]
+        events.append({"type": "response.content_part.added", "part": {**part, "text": ""}})
+        kind = "response.output_text"
+        events += [{"type": f"{kind}.delta", "delta": word} for word in split(part["text"])]
+        events.append({"type": f"{kind}.done", "text": part["text"]})
+        events.append({"type": "response.content_part.done", "part": part})
+    elif item["type"] == "function_call":
+        begun["arguments"] = ""
+        kind = "response.function_call_arguments"
+        events.append({"type": f"{kind}.delta", "delta": item["arguments"]})
+        events.append({"type": f"{kind}.done", "arguments": item["arguments"]})
+    return [
+        {"type": "response.output_item.added", "item": begun},
+        *({**event, **where} for event in events),
+        {"type": "response.output_item.done", "item": item},
+    ]
 
 
 def _anthropic(reply: Reply, request: Request) -> Answer:
@@ -149,6 +211,13 @@ WIRES = (
         },
         before_text=1,
         after_finish=1,
+    ),
+    Wire(
+        "responses",
+        "/responses",
+        _responses,
+        lambda _, code, text: {"type": "error", "error": {"message": text, "code": code}},
+        before_text=3,
     ),
     Wire(
         "anthropic",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import litellm
 import pytest
-from conftest import WIRES, Serve
+from conftest import ALL_WIRES, WIRES, Serve
 from pydantic import AfterValidator, BaseModel, Field, RootModel
 from typing_extensions import TypedDict
 
@@ -27,7 +27,7 @@ from majordomo_cascade import (
 )
 from majordomo_cascade.testing import Garbage, Reply, Status, simulate
 
-EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), WIRES, ids=[wire[0] for wire in WIRES])
+EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), ALL_WIRES)
 
 
 class City(BaseModel):
@@ -60,7 +60,7 @@ async def test_a_response_tells_who_served_what_it_used_and_what_it_cost(
     assert type(response) is LLMResponse
     assert (response.content, response.provider, response.model) == ("Hi", provider, model)
     assert response.usage == Usage(input_tokens=1000, output_tokens=200, total_tokens=1200)
-    prices = litellm.model_cost[model]
+    prices = litellm.model_cost[model.removeprefix("responses/")]
     expected = 1000 * prices["input_cost_per_token"] + 200 * prices["output_cost_per_token"]
     assert response.cost == response.total_cost == pytest.approx(expected)
     assert response.finish_reason == "stop"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import litellm
 import pytest
-from conftest import WIRES, Serve
+from conftest import ALL_WIRES, WIRES, Serve
 
 from majordomo_cascade import (
     AuthenticationError,
@@ -44,7 +44,7 @@ from majordomo_cascade.testing import (
     Status,
 )
 
-EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), WIRES, ids=[wire[0] for wire in WIRES])
+EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), ALL_WIRES)
 ONCE = RetryPolicy(attempts=1)
 
 

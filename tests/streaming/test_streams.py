@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import litellm
 import pytest
-from conftest import WIRES, Gate, Serve, Steps, until
+from conftest import ALL_WIRES, WIRES, Gate, Serve, Steps, until
 
 from majordomo_cascade import (
     Attempt,
@@ -53,7 +53,7 @@ from majordomo_cascade.testing import (
 ONCE = RetryPolicy(attempts=1)
 HALF = "The first half of"
 WHOLE = Reply("The whole answer, said by another.")
-EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), WIRES, ids=[wire[0] for wire in WIRES])
+EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), ALL_WIRES)
 
 #: What breaks a stream after its first content.
 BREAKS: tuple[BrokenStream, ...] = (
@@ -423,7 +423,8 @@ async def test_a_token_reaches_the_caller_before_the_next_one_is_sent(
 ) -> None:
     steps = Steps(Reply("One two three four."))
     cascade = LLMCascade([serve(steps).target(provider, model)])
-    lead = {"openai": 1, "anthropic": 2, "gemini": 0}[provider]  # events before the first word
+    leads = {"gpt-4.1": 1, "claude-sonnet-4-5": 2, "gemini-2.5-flash": 0, "responses/gpt-4.1": 3}
+    lead = leads[model]  # events before the first word
     steps.give(lead + 1)
     async with await cascade.get_response_stream("Hello") as stream:
         words: list[str] = []

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import litellm
 import pytest
-from conftest import WIRES, Serve
+from conftest import ALL_WIRES, WIRES, Serve
 from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticCustomError
 
@@ -38,7 +38,7 @@ from majordomo_cascade import (
 )
 from majordomo_cascade.testing import Behaviour, Garbage, Hang, Reply, Status, simulate
 
-EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), WIRES, ids=[wire[0] for wire in WIRES])
+EVERY_WIRE = pytest.mark.parametrize(("provider", "model"), ALL_WIRES)
 ROME = Reply('{"name": "Rome", "people": 2800000}')
 SCHEMA_REFUSED = Status(
     400,
@@ -657,14 +657,17 @@ async def test_a_correction_shows_the_model_its_last_answer_once_with_what_is_wr
     assert response.total_cost == pytest.approx(4 * response.cost)
     assert not response.failed_over
     first, *later = (request.json for request in server.requests)
-    turns = [len(body.get("messages") or body["contents"]) for body in (first, *later)]
+    history = {"gemini": "contents", "openai": "messages", "anthropic": "messages"}[provider]
+    if model.startswith("responses/"):
+        history = "input"
+    turns = [len(body[history]) for body in (first, *later)]
     assert turns == [turns[0], *[turns[0] + 2] * 3]  # it does not grow
     speaker = "model" if provider == "gemini" else "assistant"
     for body, answer, problem in zip(later, answers, problems, strict=True):
         told = json.dumps(body)
         assert told.count(json.dumps(answer)) == 1
         assert told.count(problem) == 1
-        roles = [turn["role"] for turn in body.get("messages") or body["contents"]]
+        roles = [turn["role"] for turn in body[history]]
         assert roles[-2:] == [speaker, "user"]
 
 
