@@ -330,16 +330,19 @@ class LLMCascade:
 
         async def ask(turn: Turn[Candidate]) -> tuple[str, Completion]:
             client = turn.target.client
+            history = client.history()
             while True:
                 try:
                     async with turn.attempt() as attempt:
-                        completion = await client.complete(question.messages, question.params)
+                        messages = history.fit(question.messages)
+                        completion = await client.complete(messages, question.params)
                         attempt.used(completion.usage, completion.cost)
                         text = completion.text()
                         self._check_accepted(turn, attempt, text, completion)
                         return text, completion
                 except MajordomoError as error:
-                    await turn.back_off(error)
+                    if not history.gives_way_to(error):
+                        await turn.back_off(error)
 
         turn, (text, completion) = await serve(question.call, ask)
         return respond(turn, text, completion)

@@ -66,8 +66,8 @@ def serve() -> Iterator[Serve]:
     """Start fake providers; all stop after the test."""
     with ExitStack() as stack:
 
-        def start(*behaviours: Behaviour) -> FakeProvider:
-            return stack.enter_context(FakeProvider(*behaviours))
+        def start(*behaviours: Behaviour, strict: bool = False) -> FakeProvider:
+            return stack.enter_context(FakeProvider(*behaviours, strict=strict))
 
         yield start
 

@@ -28,7 +28,7 @@ COPIED = (PACKAGE, "tests", "examples", "README.md", ".env.example", "pyproject.
 #: The share of mutants that must be killed.
 GOAL = 0.9
 
-#: The tests in tests/ that answer for a top-level module, besides test_<module>*.py.
+#: The tests in tests/ that answer for a module, besides its wing's or test_<module>*.py.
 ALSO_TESTED_BY = {
     "candidate": (
         "failover/test_failover_order.py",
@@ -47,6 +47,8 @@ ALSO_TESTED_BY = {
         "streaming",
         "structured/test_structured.py",
     ),
+    "gateway.catalog": ("test_request.py",),
+    "gateway.history": ("acceptance/test_conversations.py",),
     "errors": ("failover/test_failover_order.py", "structured/test_structured.py"),
     "options": (
         "test_errors.py",
@@ -141,7 +143,7 @@ def find_tests(room: str) -> list[str]:
         paths = [tests.joinpath(*wing.split("."))]
     else:
         paths = sorted(tests.glob(f"test_{room.strip('_')}*.py"))
-        paths += [tests / name for name in ALSO_TESTED_BY.get(room, ())]
+    paths += [tests / name for name in ALSO_TESTED_BY.get(room, ())]
     return [path.relative_to(ROOT).as_posix() for path in paths if path.exists()]
 
 

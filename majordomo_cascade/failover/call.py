@@ -62,7 +62,7 @@ class Rules:
 
     def check_entry(self) -> None:
         """Raise ConfigurationError if the vendor's call has led back to the cascade."""
-        if asyncio.current_task() in self.asking:
+        if self.asking and asyncio.current_task() in self.asking:
             raise ConfigurationError(
                 "this cascade was asked from inside its own call of litellm.acompletion, which "
                 "would go on without end: don't patch litellm.acompletion with it, but give it to "

@@ -175,7 +175,7 @@ class TimeLimit:
 class RunningAttempt(TimeLimit):
     """One request within its time limit; when it ends, it is on the call's trail."""
 
-    __slots__ = ("_began", "_cost", "_usage", "close")
+    __slots__ = ("_began", "_cost", "_task", "_usage", "close")
 
     def __init__(self, turn: Turn[Any], limit: float | None, name: str) -> None:
         super().__init__(turn, limit, name)
@@ -184,7 +184,8 @@ class RunningAttempt(TimeLimit):
         self._cost: float | None = None
 
     async def __aenter__(self) -> Self:
-        self._turn.call.rules.asking.add(asyncio.current_task())
+        self._task = asyncio.current_task()
+        self._turn.call.rules.asking.add(self._task)
         return await super().__aenter__()
 
     def used(self, usage: Usage, cost: float | None) -> None:
@@ -229,7 +230,7 @@ class RunningAttempt(TimeLimit):
         turn.call.trail.add(turn.last)
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._turn.call.rules.asking.discard(asyncio.current_task())
+        self._turn.call.rules.asking.discard(self._task)
         try:
             await super().__aexit__(kind, error, traceback)
         except ProviderError as late:

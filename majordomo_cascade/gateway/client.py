@@ -12,6 +12,7 @@ from .boundary import ErrorBoundary
 from .catalog import load
 from .completion import Completion
 from .evidence import NOTHING
+from .history import History, lacks_thoughts, sign
 from .profiles import profile_of
 from .redaction import known_keys, redact
 from .stream import ChunkReader
@@ -35,7 +36,8 @@ class TargetClient:
         self.model = target.model
         self.name = f"{target.provider}/{target.model}"
         self.timeout = target.timeout or timeout
-        self.dialect: Dialect = profile_of(self.name).dialect
+        self._profile = profile_of(self.name)
+        self.dialect: Dialect = self._profile.dialect
         self.surest_mode: Mode
         self.surest_mode, takes_format = _abilities(self._litellm, target)
         self._must_allow = self.surest_mode != "prompt" and not takes_format
@@ -56,6 +58,10 @@ class TargetClient:
         self._is_elsewhere = "api_base" in own and "api_base" in params
         if self._is_elsewhere and "api_key" not in own:
             self._base.pop("api_key", None)
+
+    def history(self) -> History:
+        """Return what makes the messages of a call fit for the target."""
+        return History(self.name, self._profile)
 
     async def complete(
         self, messages: list[Message], params: Params, added: Params = NOTHING
@@ -122,7 +128,25 @@ class TargetClient:
         if self._must_allow:  # the caller says that the model takes a response_format
             allowed = sent.get("allowed_openai_params") or ()
             sent["allowed_openai_params"] = [*allowed, "response_format"]
+        if self._profile.thinks_first and lacks_thoughts(messages):
+            self._forgo_thinking(sent)
         return {**copy(sent), "messages": copy(messages), **added}
+
+    def _forgo_thinking(self, sent: dict[str, Any]) -> None:
+        """Take the parameters for thinking away, if Claude must begin by it.
+
+        With a budget for thinking, it refuses tool calls before which it did not think:
+        https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+        """
+        given = {name: sent[name] for name in ("thinking", "reasoning_effort") if sent.get(name)}
+        if not given:
+            return
+        names = {"model": self.model, "custom_llm_provider": self.provider}
+        with contextlib.suppress(Exception):
+            thinking = self._litellm.utils.get_optional_params(**names, **given)["thinking"]
+            if thinking["type"] == "enabled":
+                for name in given:
+                    del sent[name]
 
     async def _ask(self, sent: Params) -> tuple[Any, ErrorBoundary]:
         boundary = ErrorBoundary(self._litellm, self.provider, self.model, sent)
@@ -131,6 +155,7 @@ class TargetClient:
             return await self._litellm.acompletion(**sent), boundary
 
     def _completion(self, raw: Any) -> Completion:
+        sign(raw, self.name)
         cost = cost_of(self._litellm, raw, self.provider, self.model)
         return Completion(raw, self.provider, self.model, usage_of(raw), cost)
 

@@ -12,10 +12,24 @@ class Profile(NamedTuple):
     pattern: str
     dialect: Dialect
     """How a JSON Schema is sent."""
+    family: str | None = ""
+    """Whose private parts of a history it takes: those of a family of models, only its own (""), or
+    nobody's (None)."""
+    thinks_first: bool = False
+    """Whether it may refuse tool calls before which it did not think."""
+    call_ids: str = "[a-zA-Z0-9_-]{1,40}"
+    """The ids of tool calls that it takes. OpenAI sets the length, Anthropic the letters."""
 
 
 #: The first one that matches counts.
-PROFILES = (Profile("claude", "inlined"), Profile("gemini", "plain"), Profile("", "strict"))
+PROFILES = (
+    Profile("claude", "inlined", "claude", thinks_first=True),
+    Profile("gemini", "plain", "gemini"),
+    # https://github.com/nearai/ironclaw/issues/1241
+    Profile("mistral|codestral|magistral", "strict", None, call_ids="[a-zA-Z0-9]{9}"),
+    Profile("^groq/", "strict", None),
+    Profile("", "strict"),
+)
 
 
 def profile_of(name: str) -> Profile:

@@ -39,16 +39,20 @@ class StreamQuestion:
             seconds = min(LAST_WORDS, silence / 2, turn.call.remaining() / 2)
             return turn.call.rules.clock.timeout(seconds)
 
+        client = turn.target.client
+        history = client.history()
         while True:
             try:
                 async with turn.attempt() as attempt:
-                    chunks = await turn.target.client.stream(self.messages, sent, last_words)
+                    messages = history.fit(self.messages)
+                    chunks = await client.stream(messages, sent, last_words)
                     if not await chunks.begin():
                         await _assemble(turn, attempt, chunks)
                     attempt.leave_open(chunks.aclose)
                     return attempt, chunks
             except MajordomoError as error:
-                await turn.back_off(error)
+                if not history.gives_way_to(error):
+                    await turn.back_off(error)
 
 
 async def _assemble(

@@ -41,6 +41,7 @@ class JSONQuestion(Generic[T]):
         if client.sends("response_format", self.params):  # the caller's own
             modes = ["prompt"]
         refused: list[Mode] = []
+        history = client.history()
         messages = self.messages
         retries_left = self.validation_retries
         while True:
@@ -48,7 +49,7 @@ class JSONQuestion(Generic[T]):
             try:
                 async with turn.attempt() as attempt:
                     asked, added = self.form.request(messages, modes[0], client.dialect)
-                    completion = await client.complete(asked, self.params, added)
+                    completion = await client.complete(history.fit(asked), self.params, added)
                     attempt.used(completion.usage, completion.cost)
                     _leave(target, refused)
                     value = self.form.read(completion.whole_text(), target.provider, target.model)
@@ -62,6 +63,8 @@ class JSONQuestion(Generic[T]):
                 retries_left -= 1
                 messages = corrected(self.messages, error)
             except Exception as error:
+                if history.gives_way_to(error):
+                    continue
                 blame = None if completion else format_blame(error)
                 if blame and len(modes) > 1:
                     mode = modes.pop(0)

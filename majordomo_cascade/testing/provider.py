@@ -18,6 +18,7 @@ from urllib.request import getproxies_environment
 
 from ..errors import ConfigurationError
 from ..options import Target
+from .strictness import complaint
 from .wires import BASES, Event, Json, Request, find_wire, split
 
 Body = bytes | str | Mapping[str, Any]
@@ -94,6 +95,7 @@ class Reply:
     input_tokens: int = 10
     output_tokens: int = 5
     tool_calls: Sequence[tuple[str, Mapping[str, Any] | str] | Mapping[str, Any]] = ()
+    reasoning: str | None = None  # signed thoughts, which only this provider can read
 
     def __post_init__(self) -> None:
         self.read_calls()
@@ -238,19 +240,21 @@ class BrokenStream:
 class FakeProvider:
     """A server that answers each request with the next behaviour; the last one repeats.
 
-    Without behaviours it answers well. It speaks all formats at once.
+    Without behaviours it answers well. It speaks all formats at once. If it is ``strict``, it first
+    refuses a history that its vendor refuses: by a 400 in the vendor's words.
 
     Raises:
         ConfigurationError: an argument is not a behaviour.
     """
 
-    def __init__(self, *behaviours: Behaviour) -> None:
+    def __init__(self, *behaviours: Behaviour, strict: bool = False) -> None:
         for behaviour in behaviours:
             if isinstance(behaviour, type) or not hasattr(behaviour, "perform"):
                 raise ConfigurationError(
                     f"a script must be made of behaviours such as Status(503), not {behaviour!r}"
                 )
         self.behaviours: list[Behaviour] = list(behaviours) or [Reply()]
+        self.strict = strict
         self.requests: list[Request] = []
         self.url = ""  # the server's root, once it runs
         self.connections = 0  # opened so far
@@ -298,13 +302,19 @@ class FakeProvider:
             while not writer.is_closing():
                 request = await _read(reader)
                 self.requests.append(request)
-                behaviour, *left = self.behaviours
-                self.behaviours[:] = left or [behaviour]
+                behaviour = self._behaviour_for(request)
                 self.pending += 1
                 try:
                     await behaviour.perform(Exchange(request, reader, writer, self))
                 finally:
                     self.pending -= 1
+
+    def _behaviour_for(self, request: Request) -> Behaviour:
+        if self.strict and (words := complaint(request)):
+            return Status(400, words, "invalid_request_error")
+        behaviour, *left = self.behaviours
+        self.behaviours[:] = left or [behaviour]
+        return behaviour
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -47,9 +48,17 @@ def split(text: str | None) -> list[str]:
     return re.findall(r"\s*\S+", text or "")
 
 
+def signature(wire: str) -> str:
+    """Return the signature under the thoughts that are written in a format."""
+    return base64.b64encode(f"signed by the fake {wire}".encode()).decode()
+
+
 def _openai(reply: Reply, request: Request) -> Answer:
     message: Json = {"role": "assistant", "content": reply.text}
     deltas: list[Json] = [{"role": "assistant", "content": ""}]
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
+        deltas.append({"reasoning_content": reply.reasoning})
     deltas += [{"content": word} for word in split(reply.text)]
     for index, (call_id, name, arguments) in enumerate(reply.read_calls()):
         function = {"name": name, "arguments": json.dumps(arguments)}
@@ -78,8 +87,12 @@ def _openai(reply: Reply, request: Request) -> Answer:
 
 
 def _responses(reply: Reply, request: Request) -> Answer:
-    """OpenAI's Responses API: https://platform.openai.com/docs/api-reference/responses-streaming."""
+    """Write https://platform.openai.com/docs/api-reference/responses-streaming."""
     items: list[Json] = []
+    if reply.reasoning:
+        thoughts = {"summary": [{"type": "summary_text", "text": reply.reasoning}]}
+        secret = {"encrypted_content": signature("responses")}
+        items.append({"type": "reasoning", "id": "rs_1", **thoughts, **secret})
     if reply.text is not None:
         part = {"type": "output_text", "text": reply.text, "annotations": []}
         about = {"id": "msg_1", "role": "assistant", "status": "completed"}
@@ -158,6 +171,14 @@ def _anthropic(reply: Reply, request: Request) -> Answer:
         events.extend({**step, "index": len(content)} for step in steps)
         content.append(block)
 
+    if reply.reasoning:
+        signed = {"signature": signature("anthropic")}
+        deltas = [
+            {"type": "thinking_delta", "thinking": reply.reasoning},
+            {"type": "signature_delta", **signed},
+        ]
+        empty = {"thinking": "", "signature": ""}
+        add({"type": "thinking", "thinking": reply.reasoning, **signed}, empty, deltas)
     if reply.text is not None:
         words = [{"type": "text_delta", "text": word} for word in split(reply.text)]
         add({"type": "text", "text": reply.text}, {"text": ""}, words)
@@ -186,8 +207,16 @@ def _gemini(reply: Reply, request: Request) -> Answer:
 
     text: list[Json] = [] if reply.text is None else [{"text": reply.text}]
     words: list[Json] = [{"text": word} for word in split(reply.text)]
-    calls = [{"functionCall": {"name": name, "args": args}} for _, name, args in reply.read_calls()]
-    return body(*text, *calls, **end), [*map(body, [*words, *calls]), body(**end)]
+    calls: list[Json] = [
+        {"functionCall": {"name": name, "args": args}} for _, name, args in reply.read_calls()
+    ]
+    thoughts: list[Json] = []
+    if reply.reasoning:
+        thoughts.append({"text": reply.reasoning, "thought": True})
+        for first in calls[:1]:
+            first["thoughtSignature"] = signature("gemini")
+    events = map(body, [*thoughts, *words, *calls])
+    return body(*thoughts, *text, *calls, **end), [*events, body(**end)]
 
 
 class Wire(NamedTuple):
