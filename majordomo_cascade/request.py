@@ -128,6 +128,11 @@ def _check_message(message: Any, where: str) -> Message:
             raise BadRequestError(f"{where} has no content")
     elif not isinstance(content, str):
         _check_parts(content, f"{where}['content']")
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list | tuple) or not all(
+        isinstance(call, Mapping) or hasattr(call, "model_dump") for call in calls
+    ):
+        raise _misfit(f"{where}['tool_calls']", "a list of tool calls in OpenAI's format", calls)
     return dict(message)
 
 

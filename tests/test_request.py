@@ -255,6 +255,14 @@ class Xylophone:
             r"messages\[0\] has no content",
         ),
         ({"messages": [{"role": "user"}]}, r"messages\[0\] has no content"),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "tool_calls": "now()"}]},
+            r"messages\[0\]\['tool_calls'\] must be a list of tool calls .*, not str",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "x", "tool_calls": ["now()"]}]},
+            r"messages\[0\]\['tool_calls'\] must be a list of tool calls",
+        ),
         ({"messages": [{"role": "assistant", "content": None}]}, r"messages\[0\] has no content"),
         (
             {"messages": [{"role": "user", "content": object()}]},

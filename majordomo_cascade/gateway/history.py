@@ -101,7 +101,7 @@ class History:
     def _wrote(self, message: Message, calls: list[dict[str, Any]]) -> bool:
         """Return whether the target can use the private parts of a message."""
         family = self._profile.family
-        writer = (message.get(FIELDS) or {}).get(MARK) or _writer_by_form(calls)
+        writer = _fields_of(message).get(MARK) or _writer_by_form(calls)
         if family is None or not writer:
             return False
         return writer == self._name or (family != "" and profile_of(writer).family == family)
@@ -151,8 +151,14 @@ def _as_dict(call: Any) -> dict[str, Any]:
     return call.model_dump(exclude_none=True) if isinstance(call, BaseModel) else call
 
 
+def _fields_of(part: dict[str, Any]) -> dict[str, Any]:
+    """Return LiteLLM's fields of a message or of a tool call."""
+    fields = part.get(FIELDS)
+    return fields if isinstance(fields, dict) else {}
+
+
 def _without_mark(message: Message) -> Message:
-    fields = {name: value for name, value in (message.get(FIELDS) or {}).items() if name != MARK}
+    fields = {name: value for name, value in _fields_of(message).items() if name != MARK}
     rest = {name: value for name, value in message.items() if name != FIELDS}
     return {**rest, FIELDS: fields} if fields else rest
 
@@ -161,7 +167,7 @@ def _writer_by_form(calls: list[dict[str, Any]]) -> str:
     """Tell the writer of a message without a mark by the ids of its tool calls."""
     for call in calls:
         call_id = str(call.get("id"))
-        if SIGNATURE in call_id or (call.get(FIELDS) or {}).get("thought_signature"):
+        if SIGNATURE in call_id or _fields_of(call).get("thought_signature"):
             return "gemini"
         if call_id.startswith("toolu"):
             return "claude"
