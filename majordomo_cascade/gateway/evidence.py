@@ -24,6 +24,7 @@ READERS = (
     "litellm.completion_extras.",
     "litellm.llms.",
     "litellm.litellm_core_utils.llm_response_utils.",
+    "litellm.responses.",
 )
 ANSWERS = ("response", "raw_response", "response_object", "completion_response", "httpx_response")
 

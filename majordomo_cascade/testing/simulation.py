@@ -24,12 +24,13 @@ class Simulation(NamedTuple):
 
 @contextmanager
 def simulate(
-    cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour]
+    cascade: LLMCascade, *scripts: Behaviour | Sequence[Behaviour], strict: bool = False
 ) -> Iterator[Simulation]:
     """Let a twin of the cascade meet failures: for each target a behaviour, or one a request.
 
     Hand ``Simulation.cascade`` to the code under test. It has the same settings, but none of the
     real keys, addresses, headers and clients. A target without a script answers well.
+    If it is ``strict``, the providers refuse a history that their vendors refuse.
 
     Raises:
         ConfigurationError: a script is not made of behaviours, there are too many of them, or a
@@ -49,7 +50,7 @@ def simulate(
     with ExitStack() as stack:
         for script in [*scripts, *[()] * (number - len(scripts))]:
             behaviours = script if isinstance(script, Sequence) else [script]
-            provider = stack.enter_context(FakeProvider(*behaviours))
+            provider = stack.enter_context(FakeProvider(*behaviours, strict=strict))
             provider.on_silence = clock.pass_silence
             providers.append(provider)
         targets = [*map(_redirect, cascade.targets, providers)]

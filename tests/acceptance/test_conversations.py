@@ -17,7 +17,7 @@ from conftest import IS_NEW, Serve
 from pydantic import BaseModel
 
 from majordomo_cascade import BadRequestError, LLMCascade, LLMResponse, RetryPolicy, Target
-from majordomo_cascade.testing import FakeProvider, Reply, Status
+from majordomo_cascade.testing import FakeProvider, Reply, Status, simulate
 from majordomo_cascade.testing.wires import signature
 
 ONCE = RetryPolicy(attempts=1)
@@ -275,3 +275,16 @@ async def test_a_conversation_without_tools_and_thoughts_is_sent_as_it_is(start:
     talk.servers[0].behaviours[:] = [Reply("Sunny, too.")]
     await plain(talk.cascade, talk.messages)
     assert json.loads(talk.sent_last(0))["messages"] == talk.messages
+
+
+async def test_a_simulation_can_be_strict() -> None:
+    messages = [QUESTION, {"role": "assistant", "content": "x", "mood": "good"}, QUESTION]
+    with simulate(LLMCascade(["openai/gpt-4.1"]), strict=True) as simulation:
+        await simulation.cascade.get_response(messages=messages)
+        body = simulation.providers[0].requests[-1].json
+        assert "mood" not in body["messages"][1]
+        base = f"{simulation.providers[0].url}/v1"
+        with pytest.raises(
+            litellm.BadRequestError, match=r"Unknown parameter: 'messages\[1\].mood'"
+        ):
+            await litellm.acompletion("openai/gpt-4.1", messages, api_base=base, api_key="k")

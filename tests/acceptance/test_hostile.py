@@ -25,7 +25,7 @@ from uuid import UUID
 import httpx
 import litellm
 import pytest
-from conftest import WIRES, Serve
+from conftest import ALL_WIRES, Serve
 from pydantic import BaseModel, Json
 
 import majordomo_cascade
@@ -40,6 +40,7 @@ from majordomo_cascade import (
 )
 from majordomo_cascade.gateway.inspector import WireInspector
 from majordomo_cascade.testing import Behaviour, Exchange, Garbage, Reply, Request, Status
+from majordomo_cascade.testing.wires import find_wire
 
 KEY = "sk-a-key/that+nobody=may-see"
 ONCE = RetryPolicy(attempts=1)
@@ -65,7 +66,7 @@ TEXTS = {
 ERRORS = {name: text[:6_000] for name, text in TEXTS.items()}
 WAYS = ("text", "json", "structured", "stream", "collected", "chunks")
 
-each_wire = pytest.mark.parametrize(("provider", "model"), WIRES)
+each_wire = pytest.mark.parametrize(("provider", "model"), ALL_WIRES)
 each_text = pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 each_error = pytest.mark.parametrize("text", ERRORS.values(), ids=ERRORS.keys())
 each_way = pytest.mark.parametrize("way", WAYS)
@@ -360,17 +361,18 @@ async def test_headers_beyond_all_limits_are_an_error_of_ours(
 
 @dataclass(frozen=True)
 class Events:
-    """A stream: good events up to ``after``, then these, then the rest of the good ones."""
+    """A stream: good events up to the first word, then these, then the rest of the good ones."""
 
     hostile: tuple[Mapping[str, Any] | str, ...]
-    after: int = 3
+    after: int | None = None
     reply: Reply = field(default_factory=lambda: Reply("one two three"))
 
     async def perform(self, exchange: Exchange) -> None:
         """Stream all."""
         events = self.reply.events(exchange.request)
+        after = find_wire(exchange.request).before_text + 1 if self.after is None else self.after
         await exchange.begin_stream()
-        for event in (*events[: self.after], *self.hostile, *events[self.after :]):
+        for event in (*events[:after], *self.hostile, *events[after:]):
             await exchange.send_event(event)
         await exchange.end_stream()
 
