@@ -29,7 +29,7 @@ LONGEST_RETRY_AFTER = 3600.0
 
 
 class Verdict(Enum):
-    """How a target served a call."""
+    """The service that a call got from a target."""
 
     SERVED = "served"
     FAILED = "failed"

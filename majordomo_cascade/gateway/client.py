@@ -133,7 +133,7 @@ class TargetClient:
         return {**copy(sent), "messages": copy(messages), **added}
 
     def _forgo_thinking(self, sent: dict[str, Any]) -> None:
-        """Take the parameters for thinking away, if Claude must begin by it.
+        """Remove the parameters for thinking, if Claude would have to think first.
 
         With a budget for thinking, it refuses tool calls before which it did not think:
         https://platform.claude.com/docs/en/build-with-claude/extended-thinking

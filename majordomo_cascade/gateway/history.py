@@ -123,7 +123,7 @@ class History:
 
 
 def sign(raw: Any, name: str) -> None:
-    """Note the target that wrote an answer in it, if it has parts that only its writer can use."""
+    """Write the target's name into an answer that has private parts."""
     for choice in getattr(raw, "choices", None) or ():
         message: Any = getattr(choice, "message", None)
         if not isinstance(message, BaseModel):  # not LiteLLM's, but an application's own

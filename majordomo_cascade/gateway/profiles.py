@@ -13,8 +13,8 @@ class Profile(NamedTuple):
     dialect: Dialect
     """How a JSON Schema is sent."""
     family: str | None = ""
-    """Whose private parts of a history it takes: those of a family of models, only its own (""), or
-    nobody's (None)."""
+    """The models whose private parts of a history it takes: a family's name, "" for itself alone,
+    or None for no model."""
     thinks_first: bool = False
     """Whether it may refuse tool calls before which it did not think."""
     call_ids: str = "[a-zA-Z0-9_-]{1,40}"

@@ -39,7 +39,7 @@ class Request:
 
     @property
     def wants_stream(self) -> bool:
-        """Whether a stream is asked for."""
+        """True if a stream is asked for."""
         return self.path.endswith(":streamGenerateContent") or bool(self.json.get("stream"))
 
 

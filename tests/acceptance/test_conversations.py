@@ -288,3 +288,19 @@ async def test_a_simulation_can_be_strict() -> None:
             litellm.BadRequestError, match=r"Unknown parameter: 'messages\[1\].mood'"
         ):
             await litellm.acompletion("openai/gpt-4.1", messages, api_base=base, api_key="k")
+
+
+async def test_the_note_of_the_writer_is_sent_to_nobody(serve: Serve) -> None:
+    server = serve(WRITES)
+    cascade = LLMCascade([server.target("deepseek", "deepseek-reasoner")], retry=ONCE)
+    response = await plain(cascade, [QUESTION])
+    message = response.raw.choices[0].message
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+        for call in response.tool_calls
+    ]
+    await plain(cascade, [QUESTION, message, *results])
+    assert "majordomo" in json.dumps(message.model_dump())
+    sent = server.requests[-1].json["messages"][1]
+    assert sent["reasoning_content"] == THOUGHTS
+    assert "majordomo" not in json.dumps(sent)
