@@ -1,6 +1,7 @@
 """Ask a list of LLM providers through LiteLLM; the first that works answers."""
 
 import logging
+import typing
 
 from .cascade import LLMCascade
 from .errors import (
@@ -16,6 +17,8 @@ from .errors import (
     PermissionDeniedError,
     ProviderConnectionError,
     ProviderError,
+    ProviderRuleError,
+    ProviderSetupError,
     ProviderTimeoutError,
     ProviderUnavailableError,
     QuotaExceededError,
@@ -31,7 +34,7 @@ from .errors import (
 from .failover import TargetHealth
 from .options import CircuitBreaker, RetryPolicy, Target
 from .responses import Attempt, LLMJSONResponse, LLMResponse, LLMStructuredResponse, Usage
-from .streaming import LLMStreamResponse, StreamRestarted, TextDelta
+from .streaming import LLMStreamResponse, StreamRestarted, TextDelta, ToolCallDelta
 
 __all__ = [
     "Attempt",
@@ -53,6 +56,8 @@ __all__ = [
     "PermissionDeniedError",
     "ProviderConnectionError",
     "ProviderError",
+    "ProviderRuleError",
+    "ProviderSetupError",
     "ProviderTimeoutError",
     "ProviderUnavailableError",
     "QuotaExceededError",
@@ -68,9 +73,22 @@ __all__ = [
     "Target",
     "TargetHealth",
     "TextDelta",
+    "ToolCallDelta",
     "UnsupportedRequestError",
     "Usage",
 ]
 
 # Nothing is printed where the application has not configured logging.
 logging.getLogger("majordomo_cascade").addHandler(logging.NullHandler())
+
+__version__: str
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> str:
+        """Read the version when it is asked for: importing the package must stay quick."""
+        if name != "__version__":
+            raise AttributeError(f"module 'majordomo_cascade' has no attribute {name!r}")
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("majordomo-cascade")

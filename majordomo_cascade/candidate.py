@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from .failover import Breaker, RunningAttempt, TargetHealth, Turn
 from .gateway import Completion, TargetClient
-from .options import MODES, CircuitBreaker
+from .options import MODES, CircuitBreaker, Mode
 from .responses import Attempt, LLMResponse
 
 T = TypeVar("T")
@@ -19,11 +19,20 @@ class Candidate:
     def __init__(self, client: TargetClient, breaker: CircuitBreaker | None) -> None:
         self.client = client
         self.breaker = Breaker(breaker)
-        self.modes = list(MODES[MODES.index(client.surest_mode) :])
-        self.provider = client.provider
-        self.model = client.model
-        self.name = client.name
+        self.modes: list[Mode] = []
+        self._reset_modes()
+        self.provider = client.target.provider
+        self.model = client.target.model
+        self.name = client.target.name
         self.timeout = client.timeout
+
+    def reset(self) -> None:
+        """Forget how the target did."""
+        self.breaker.reset()
+        self._reset_modes()
+
+    def _reset_modes(self) -> None:
+        self.modes[:] = MODES[MODES.index(self.client.surest_mode) :]  # other cascades share it
 
     def health(self, now: float) -> TargetHealth:
         """Return how the target is doing."""
@@ -35,6 +44,7 @@ class Candidate:
             breaker.failures,
             breaker.cooldown(now),
             self.modes[0],
+            self.name,
         )
 
 
@@ -51,6 +61,7 @@ def respond(
         attempts = (*attempts, pending.record("ok"))
     return LLMResponse(
         content=content,
+        target=turn.target.name,
         provider=turn.target.provider,
         model=turn.target.model,
         usage=completion.usage,
@@ -60,6 +71,7 @@ def respond(
         finish_reason=completion.finish_reason,
         attempts=attempts,
         failed_over=turn.target is not call.first,
+        short_circuited=call.short_circuited,
         raw=completion.raw,
         tool_calls=completion.tool_calls,
     )

@@ -29,7 +29,7 @@ from .failover import (
     Turn,
     serve,
 )
-from .gateway import NO_LIMIT, Completion, TargetClient, brings_credentials
+from .gateway import NO_LIMIT, Completion, Session, TargetClient
 from .options import (
     NOT_GIVEN,
     CircuitBreaker,
@@ -40,6 +40,7 @@ from .options import (
     check_seconds,
     yes_or_no,
 )
+from .redaction import brings_credentials
 from .request import Message, build_messages, check_params, copy
 from .responses import Attempt, LLMResponse
 from .signature import takes_arguments_of, takes_type_and_arguments_of
@@ -106,7 +107,7 @@ class LLMCascade:
         ConfigurationError: the cascade cannot be built as asked.
     """
 
-    __slots__ = ("_accept", "_candidates", "_config", "_limits", "_rules")
+    __slots__ = ("__dict__", "_accept", "_candidates", "_config", "_is_mock", "_limits", "_rules")
 
     def __init__(
         self,
@@ -146,6 +147,8 @@ class LLMCascade:
         self._rules = Rules(retry, rule_of(failover_on), on_attempt, SystemClock())
         self._limits = Limits(NOT_GIVEN, first_token_timeout, stall_timeout, deadline, hedge_after)
         self._accept = None if accept is None else yes_or_no("accept", accept)
+        sent = (params, *(target.params for target in targets))
+        self._is_mock = any("mock_response" in each for each in sent)
         self._candidates = tuple(
             Candidate(TargetClient(target, params, timeout), breaker) for target in targets
         )
@@ -195,6 +198,14 @@ class LLMCascade:
         now = self._rules.clock.now()
         return tuple(each.health(now) for each in self._candidates)
 
+    def reset_health(self) -> None:
+        """Forget how the targets did, as if the cascade were new: for tests, and after a repair.
+
+        The cascades that ``with_options`` made share this.
+        """
+        for each in self._candidates:
+            each.reset()
+
     def _prepare(
         self,
         /,
@@ -234,7 +245,8 @@ class LLMCascade:
             deadline = check_seconds("deadline", deadline, BadRequestError)
             limits = replace(limits, deadline=deadline)
         own = brings_credentials(params)
-        call = Call(self._rules, self._candidates, limits, has_own_credentials=own)
+        is_mock = self._is_mock or "mock_response" in params
+        call = Call(self._rules, self._candidates, limits, has_own_credentials=own, is_mock=is_mock)
         return Question(call, asked, params, validation_retries)
 
     @takes_arguments_of(_prepare)
@@ -329,19 +341,17 @@ class LLMCascade:
         _refuse_retries(question)
 
         async def ask(turn: Turn[Candidate]) -> tuple[str, Completion]:
-            client = turn.target.client
-            history = client.history()
+            session = Session(turn.target.client)
             while True:
                 try:
                     async with turn.attempt() as attempt:
-                        messages = history.fit(question.messages)
-                        completion = await client.complete(messages, question.params)
+                        completion = await session.complete(question.messages, question.params)
                         attempt.used(completion.usage, completion.cost)
                         text = completion.text()
                         self._check_accepted(turn, attempt, text, completion)
                         return text, completion
                 except MajordomoError as error:
-                    if not history.gives_way_to(error):
+                    if not session.goes_on(error):
                         await turn.back_off(error)
 
         turn, (text, completion) = await serve(question.call, ask)
@@ -382,6 +392,12 @@ class LLMCascade:
         """Return the same cascade with other targets and clock, ``without`` some parameters."""
         config = {name: value for name, value in self._config.items() if name not in without}
         return _build({**config, "providers": targets}, clock)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Let a test replace a method, and nobody change an option."""
+        if not hasattr(LLMCascade, name):
+            raise AttributeError(f"a cascade can't be changed: use with_options({name}=…)")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         names = ", ".join(repr(each.name) for each in self._candidates)

@@ -60,7 +60,12 @@ def targets_of(providers: Any) -> list[Target]:
     names = [entry for entry in entries if isinstance(entry, str) and "/" not in entry]
     if isinstance(providers, tuple) and len(entries) == len(names) == 2:
         raise ConfigurationError(f"providers must be {example}, not one pair")
-    return [_checked(resolve(entry)) for entry in entries]
+    targets = [_checked(resolve(entry)) for entry in entries]
+    given = [each.name for each in targets if each.name != f"{each.provider}/{each.model}"]
+    for name in given:
+        if given.count(name) > 1:
+            raise ConfigurationError(f"two targets have the name {name!r}; give each its own")
+    return targets
 
 
 def _checked(target: Target) -> Target:

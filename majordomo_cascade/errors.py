@@ -22,7 +22,9 @@
         ├── QuotaExceededError
         ├── ModelNotFoundError
         ├── ContextWindowExceededError
-        └── UnsupportedRequestError
+        ├── UnsupportedRequestError
+        │   └── ProviderRuleError
+        └── ProviderSetupError
 
 All of them pickle, without ``original_error`` and ``__cause__``: LiteLLM's exceptions do not all
 pickle, and they may quote the prompt.
@@ -169,3 +171,11 @@ class ContextWindowExceededError(ProviderError):
 
 class UnsupportedRequestError(ProviderError):
     """A parameter, tool or schema that this provider cannot take; another may."""
+
+
+class ProviderRuleError(UnsupportedRequestError):
+    """A rule of this vendor's own: for images, schemas, ids, fields. Counts against its health."""
+
+
+class ProviderSetupError(ProviderError):
+    """LiteLLM could not make the request: it lacks a package or a setting, or a translation."""

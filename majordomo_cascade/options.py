@@ -151,6 +151,7 @@ class TargetOptions(TypedDict, total=False):
     params: dict[str, Any]
     overrides: dict[str, Any]
     structured_output: Mode | None
+    name: str | None
 
 
 class Target(Settings):
@@ -168,6 +169,8 @@ class Target(Settings):
             ``overrides={"max_tokens": 16_000, "reasoning_effort": None}``.
         structured_output: the surest way in which the model gives JSON, if LiteLLM is wrong about
             it: "json_schema", "json_mode", or "prompt".
+        name: in trails, logs, errors and health, where it tells two keys or regions of one model
+            apart; "provider/model" if left out.
 
     Raises:
         ConfigurationError: a field is unknown or of the wrong type.
@@ -181,10 +184,13 @@ class Target(Settings):
     params: Parameters = {}
     overrides: Parameters = {}
     structured_output: Mode | None = None
+    name: Name = ""
 
     def __init__(self, provider: str, model: str, **options: Unpack[TargetOptions]) -> None:
         given = {name: value for name, value in options.items() if value is not None}
         super().__init__(provider=provider, model=model, **given)
+        if not self.name:
+            object.__setattr__(self, "name", f"{self.provider}/{self.model}")
 
 
 def check_seconds(name: str, value: Any, error: type[MajordomoError]) -> float | None:

@@ -114,10 +114,11 @@ def check_messages(messages: Any) -> list[Message]:
 
 
 def _check_message(message: Any, where: str) -> Message:
-    if hasattr(message, "model_dump"):  # the assistant's turn, taken from an earlier answer
-        message = message.model_dump(exclude_none=True)
-    if not isinstance(message, Mapping):
-        raise _misfit(where, "a dict with a role and a content", message)
+    if not isinstance(message, dict):
+        if hasattr(message, "model_dump"):  # the assistant's turn, taken from an earlier answer
+            message = message.model_dump(exclude_none=True)
+        if not isinstance(message, Mapping):
+            raise _misfit(where, "a dict with a role and a content", message)
     role = message.get("role")
     if role not in ROLES:
         given = f"the role {role!r}" if isinstance(role, str) else "no role"
@@ -128,6 +129,10 @@ def _check_message(message: Any, where: str) -> Message:
             raise BadRequestError(f"{where} has no content")
     elif not isinstance(content, str):
         _check_parts(content, f"{where}['content']")
+    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        raise BadRequestError(
+            f"{where} has no tool_call_id; expected the id of the call it answers"
+        )
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list | tuple) or not all(
         isinstance(call, Mapping) or hasattr(call, "model_dump") for call in calls

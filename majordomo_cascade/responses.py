@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar  # with a default, which Python has since 3.13
 
+from .redaction import known_keys, redact
+
 T = TypeVar("T", default=str)
+
+#: Characters of a content that are shown.
+LONGEST_EXCERPT = 200
 
 Outcome = Literal["ok", "failed", "rejected", "cancelled"]
 
@@ -32,21 +38,27 @@ class Attempt:
 
     provider: str
     model: str
-    number: int
+    number: int = 1
     """1-based, per target."""
-    outcome: Outcome
+    outcome: Outcome = "ok"
     """"rejected" is an answer that came, and was paid for, but could not be used."""
-    error: Exception | None
-    started: float
+    error: Exception | None = None
+    started: float = 0.0
     """Seconds after the start of the call."""
-    seconds: float
+    seconds: float = 0.0
     """How long it took."""
-    waited: float
+    waited: float = 0.0
     """Seconds slept before it."""
-    usage: Usage | None
+    usage: Usage | None = None
     """None if no answer came."""
-    cost: float | None
+    cost: float | None = None
     """US dollars; None if no answer came or LiteLLM has no price."""
+    target: str = ""
+    """The target's name: "provider/model", unless it was given another."""
+    short_circuited: tuple[str, ...] = ()
+    """The names of the targets that come before it, but are asked last: their breaker is open."""
+    call_id: str = ""
+    """The same for all attempts of a call, and in its log records."""
 
     def __str__(self) -> str:
         """Return ``openai/gpt-5.5 #2: 429 RateLimitError after 0.41 s``."""
@@ -54,7 +66,8 @@ class Attempt:
         result = type(self.error).__name__ if self.error else self.outcome
         if status:
             result = f"{status} {result}"
-        return f"{self.provider}/{self.model} #{self.number}: {result} after {self.seconds:.2f} s"
+        name = self.target or f"{self.provider}/{self.model}"
+        return f"{name} #{self.number}: {result} after {self.seconds:.2f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,38 +75,68 @@ class LLMResponse(Generic[T]):
     """An answer. ``content`` is text, decoded JSON, or a value of the type that was asked for.
 
     ``provider`` and ``model`` are those of the target that served, as it was configured. Text is
-    "" if the model answered with tool calls only. The repr leaves out ``content`` and ``raw``:
-    answers do not belong in logs. A notebook shows the content and the attempts.
+    "" if the model answered with tool calls only. For a test, ``LLMResponse(content="x")`` will do.
     """
 
-    content: T = field(repr=False)
-    provider: str
-    model: str
-    usage: Usage
-    cost: float | None
+    content: T
+    target: str = ""
+    """The name of the target that served."""
+    provider: str = ""
+    model: str = ""
+    usage: Usage = Usage()
+    cost: float | None = None
     """US dollars for this answer, by LiteLLM's price list; None, never 0, if it has no price."""
-    total_cost: float | None
+    total_cost: float | None = None
     """``cost`` plus that of paid answers that could not be used; None if one has no price."""
-    latency: float
+    latency: float = 0.0
     """Seconds from call to answer: all targets, retries and waits."""
-    finish_reason: str | None
+    finish_reason: str | None = None
     """"stop", "length", "tool_calls" …, as LiteLLM reports it."""
-    attempts: tuple[Attempt, ...]
-    failed_over: bool
+    attempts: tuple[Attempt, ...] = ()
+    failed_over: bool = False
     """True if another target than the first one served."""
-    raw: Any = field(repr=False)
+    short_circuited: tuple[str, ...] = ()
+    """The names of the targets that the call passed by, because their breaker is open."""
+    raw: Any = None
     """LiteLLM's own ``ModelResponse``: log probabilities, reasoning, everything else."""
-    tool_calls: tuple[Any, ...] = field(default=(), repr=False)
+    tool_calls: tuple[Any, ...] = ()
     """LiteLLM's own objects, such as ``call.function.name``."""
 
+    def __repr__(self) -> str:
+        """Return the beginning of the content on one line, who served, and the cost."""
+        content = redact(str(self.content), known_keys({}), LONGEST_EXCERPT)
+        return f"<LLMResponse {content!r} from {self._served()}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but ``raw``, as ``json.dumps`` takes it; of an error its class and message."""
+        attempts = [_values(each) for each in self.attempts]
+        for each in attempts:
+            if error := each["error"]:
+                message = getattr(error, "message", str(error))
+                each["error"] = {"type": type(error).__name__, "message": message}
+        told: dict[str, Any] = to_jsonable_python(
+            {**_values(self), "attempts": attempts}, exclude={"raw"}, fallback=str
+        )
+        return told
+
+    def _served(self) -> str:
+        cost = "unknown cost"
+        if self.total_cost is not None:
+            cost = "$" + f"{self.total_cost:.9f}".rstrip("0").rstrip(".")
+        name = self.target or f"{self.provider}/{self.model}"
+        return f"{name}, {self.latency:.2f} s, {cost}"
+
     def _repr_html_(self) -> str:
-        cost = "unknown" if self.total_cost is None else f"${self.total_cost:.6f}"
-        served = f"{self.provider}/{self.model}, {self.latency:.2f} s, {cost}"
         rows = "".join(f"<tr><td>{escape(str(attempt))}</td></tr>" for attempt in self.attempts)
         return (
             f"<pre style='white-space: pre-wrap'>{escape(str(self.content))}</pre>"
-            f"<p>{escape(served)}</p><table>{rows}</table>"
+            f"<p>{escape(self._served())}</p><table>{rows}</table>"
         )
+
+
+def _values(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, and not of those within."""
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 LLMStructuredResponse = LLMResponse

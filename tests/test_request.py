@@ -635,7 +635,7 @@ NOT_SENT = (
 )
 ELSEWHERE = "which is a field of Target or an argument of the call"
 TARGETS_OWN = ("api_key", "api_base", "base_url", "timeout", "model", "messages")
-FIELDS = "provider, model, api_key, api_base, timeout, params, overrides, structured_output"
+FIELDS = "provider, model, api_key, api_base, timeout, params, overrides, structured_output, name"
 
 
 @pytest.mark.parametrize(
@@ -685,7 +685,8 @@ def test_a_target_keeps_what_it_was_given() -> None:
     }
     target = Target("openai", "gpt-4.1", api_key="sk-1234567890", **given)
     kept = target.model_dump(exclude={"api_key"})
-    assert kept == {"provider": "openai", "model": "gpt-4.1", **given}
+    named = {"provider": "openai", "model": "gpt-4.1", "name": "openai/gpt-4.1"}
+    assert kept == {**named, **given}
     assert target.api_key is not None
     assert target.api_key.get_secret_value() == "sk-1234567890"
     assert Target("openai", "gpt-4.1", api_key=target.api_key) == Target(
@@ -703,8 +704,8 @@ def test_a_target_is_frozen_and_keeps_its_params_to_itself() -> None:
 
 
 def test_a_cascade_takes_no_attributes() -> None:
-    with pytest.raises(AttributeError):
-        ANY.timeout = 5  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(AttributeError, match=r"with_options\(timeout=…\)"):
+        ANY.timeout = 5  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(

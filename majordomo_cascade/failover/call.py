@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from operator import attrgetter
@@ -61,8 +62,15 @@ class Rules:
     """The tasks that are inside a vendor's call."""
 
     def check_entry(self) -> None:
-        """Raise ConfigurationError if the vendor's call has led back to the cascade."""
-        if self.asking and asyncio.current_task() in self.asking:
+        """Raise ConfigurationError in another loop than asyncio's, and in a vendor's call."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            raise ConfigurationError(
+                "majordomo_cascade needs asyncio: LiteLLM runs on no other event loop, such as "
+                "trio's; ask in asyncio.run(…), in a thread of its own if need be"
+            ) from None
+        if task in self.asking:
             raise ConfigurationError(
                 "this cascade was asked from inside its own call of litellm.acompletion, which "
                 "would go on without end: don't patch litellm.acompletion with it, but give it to "
@@ -96,11 +104,15 @@ class Trail:
             error.__cause__ = error.__context__ = None  # these may quote keys and prompts
             logger.exception("on_attempt raised; the call goes on")
 
-    def write_into(self, error: MajordomoError) -> None:
-        """Let the error tell the whole story in an ordinary traceback (PEP 678)."""
+    def write_into(self, error: MajordomoError, *, all_failed: bool = False) -> None:
+        """Let the error tell the whole story in its notes (PEP 678), and its text if all failed."""
         error.attempts = self.attempts
         for attempt in error.attempts:
             error.add_note(_note(attempt))
+        reasons = {attempt.target: _reason(attempt) for attempt in error.attempts}
+        if all_failed and len(reasons) > 1:
+            told = "; ".join(f"{target}: {reason}" for target, reason in reasons.items())
+            error.args = (f"all {len(reasons)} targets failed: {told}",)
 
 
 @dataclass(eq=False)
@@ -112,10 +124,15 @@ class Call(Generic[C]):
     limits: Limits
     is_stream: bool = False
     has_own_credentials: bool = False
+    is_mock: bool = False
+    """Whether LiteLLM only pretends to ask, so that there is nothing to wait for."""
 
     def __post_init__(self, targets: Sequence[C]) -> None:
+        self.id = os.urandom(8).hex()
         self.left = list(targets)
         self.first = targets[0]
+        self.short_circuited: tuple[str, ...] = ()
+        """The names of the targets that it passed by, because their breaker is open."""
         self.trail = Trail(self.rules.on_attempt)
         self._started = self.rules.clock.now()
 
@@ -132,6 +149,17 @@ class Call(Generic[C]):
         well = (target for target in self.left if target.breaker.takes_turns(now))
         return next(well, self.left[0])
 
+    def pass_by(self, target: C) -> tuple[str, ...]:
+        """Return the names of the targets that would have come before this one; tell of them."""
+        if target is self.left[0]:
+            return ()
+        passed = self.left[: self.left.index(target)]
+        for each in passed:
+            if each.name not in self.short_circuited:
+                self.short_circuited += (each.name,)
+                self._log_detour(each, target)
+        return tuple(each.name for each in passed)
+
     def ends_with(self, error: MajordomoError) -> bool:
         """Return whether no other target is asked after this error."""
         if isinstance(error, DeadlineExceededError):
@@ -144,23 +172,37 @@ class Call(Generic[C]):
         Raises:
             MajordomoError: ``error``, with the trail, if it ends the call or no target is left.
         """
-        if self.ends_with(error) or not self.left:
-            self.trail.write_into(error)
+        is_end = self.ends_with(error)
+        if is_end or not self.left:
+            self.trail.write_into(error, all_failed=not is_end)
             raise error
         self.log_failover(last)
+
+    def _log_detour(self, passed: C, target: C) -> None:
+        """Tell that a breaker makes calls begin elsewhere: once a cooldown as a warning."""
+        level = logging.WARNING if passed.breaker.is_first_detour() else logging.INFO
+        fields = {"call_id": self.id, "target": passed.name, "next_target": target.name}
+        text = "%s is asked instead of %s, whose breaker is open"
+        logger.log(level, text, target.name, passed.name, extra=fields)
 
     def log_failover(self, last: Attempt | None) -> None:
         if last is None:  # nothing was sent
             return
         following = self.following()
         fields = _log_fields(last)
-        fields |= {"next_provider": following.provider, "next_model": following.model}
+        fields |= {
+            "next_target": following.name,
+            "next_provider": following.provider,
+            "next_model": following.model,
+        }
         logger.warning("%s; failing over to %s", str(last), following.name, extra=fields)
 
 
 def _log_fields(attempt: Attempt) -> dict[str, object]:
     """Return an attempt as the ``extra`` fields of a log record, without anybody's words."""
     return {
+        "call_id": attempt.call_id,
+        "target": attempt.target,
         "provider": attempt.provider,
         "model": attempt.model,
         "attempt": attempt.number,
@@ -173,7 +215,12 @@ def _log_fields(attempt: Attempt) -> dict[str, object]:
 
 def _note(attempt: Attempt) -> str:
     """Tell an attempt in a line, with our own error: a foreign one may quote anything."""
-    if not isinstance(attempt.error, MajordomoError):
-        return str(attempt)
-    reason = str(attempt.error).removeprefix(f"{attempt.provider}/{attempt.model}: ")
+    reason = _reason(attempt) if isinstance(attempt.error, MajordomoError) else ""
     return f"{attempt}: {reason}".removesuffix(": ")
+
+
+def _reason(attempt: Attempt) -> str:
+    """Return our error's message, or else the outcome."""
+    if isinstance(attempt.error, MajordomoError):
+        return attempt.error.message.removeprefix(f"{attempt.target}: ")
+    return attempt.outcome

@@ -1,18 +1,22 @@
 """One circuit breaker a target: who is asked in turn, and who last. Time is handed in."""
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
 from ..errors import (
     AuthenticationError,
     ContextWindowExceededError,
+    MajordomoError,
     PermissionDeniedError,
     ProviderError,
+    ProviderRuleError,
     QuotaExceededError,
     RateLimitError,
     ResponseError,
+    ResponseRejectedError,
     UnsupportedRequestError,
 )
 from ..options import CircuitBreaker, Mode
@@ -36,17 +40,27 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
-def verdict_on(error: BaseException | None, *, own_credentials: bool = False) -> Verdict:
+def verdict_on(
+    error: BaseException | None,
+    moves_on: Callable[[MajordomoError], bool],
+    *,
+    own_credentials: bool = False,
+) -> Verdict:
     """Judge a target by the error that ended its attempts, None for an answer.
 
-    If the call brought ``own_credentials``, what these may have caused tells nothing.
+    An error that ``moves_on`` to the next target counts. If the call brought ``own_credentials``,
+    what these may have caused tells nothing.
     """
-    if error is None or isinstance(error, ResponseError):  # an answer came
+    if error is None or isinstance(error, ResponseRejectedError):
         return Verdict.SERVED
     neutral = NEUTRAL + OF_CREDENTIALS if own_credentials else NEUTRAL
-    if isinstance(error, ProviderError) and not isinstance(error, neutral):
+    if not isinstance(error, MajordomoError):
+        return Verdict.UNKNOWN
+    if isinstance(error, neutral) and not isinstance(error, ProviderRuleError):
+        return Verdict.UNKNOWN
+    if isinstance(error, ProviderError) or moves_on(error):
         return Verdict.FAILED
-    return Verdict.UNKNOWN
+    return Verdict.SERVED if isinstance(error, ResponseError) else Verdict.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,8 @@ class TargetHealth:
     """Seconds until one call asks the target in its turn again, 0.0 if it is not open."""
     structured_output: Mode
     """How it is asked for JSON: as the Target or LiteLLM says, or lower if it refused that."""
+    target: str = field(default="", compare=False)
+    """Its name."""
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -84,6 +100,7 @@ class Breaker:
     failures: int = 0
     _cooldown: float = 0.0
     _epoch: int = 0
+    _detour: int = -1
     _open_until: float | None = None
     # Weak, because a stream may be dropped and never report.
     _probe: weakref.ref[Pass] | None = None
@@ -136,6 +153,19 @@ class Breaker:
             open_until = now + self._cooldown
             self._begin_epoch()
         self._open_until = max(open_until, now + min(retry_after, LONGEST_RETRY_AFTER))
+
+    def reset(self) -> None:
+        """Close, and forget every failure. Calls that are on their way do not count."""
+        self.failures = 0
+        self._cooldown = 0.0
+        self._open_until = None
+        self._begin_epoch()
+
+    def is_first_detour(self) -> bool:
+        """Return whether no call has passed by since the last opening; from now on, one has."""
+        is_first = self._detour != self._epoch
+        self._detour = self._epoch
+        return is_first
 
     def _begin_epoch(self) -> None:
         self._epoch += 1

@@ -43,7 +43,8 @@ async def hedged(call: Call[C], ask: Ask[C, T], hedge_after: float) -> tuple[Tur
                 answer = await first
             except MajordomoError as error:
                 failed = race.pop(first)
-                if call.ends_with(error):
+                is_end = call.ends_with(error)
+                if is_end:
                     call.left.clear()  # but those that were asked already may still answer
                     if isinstance(error, BadRequestError | DeadlineExceededError):
                         _leave(race, error)  # a spent deadline counts against all of them
@@ -52,7 +53,7 @@ async def hedged(call: Call[C], ask: Ask[C, T], hedge_after: float) -> tuple[Tur
                     call.log_failover(failed.last)
                     start()
                 elif not race:
-                    call.trail.write_into(error)
+                    call.trail.write_into(error, all_failed=not is_end)
                     raise
             else:
                 _leave(race, DeadlineExceededError(), until=first)  # the others were too slow

@@ -35,6 +35,8 @@ class Turn(Generic[C]):
     def __init__(self, call: Call[C]) -> None:
         self.call = call
         self.target = call.following()
+        self.short_circuited = call.pass_by(self.target)
+        """The names of the targets before it whose breaker is open."""
         self.number = 0
         """Attempts that have begun."""
         self.tries = 0
@@ -87,6 +89,8 @@ class Turn(Generic[C]):
         is_brief_probe = self._pass.is_probe and not self._is_last
         if wait is None or is_brief_probe or wait >= self.call.remaining():
             raise error
+        if self.call.is_mock:
+            wait = 0.0
         self.tries += 1
         self.waited = wait
         if wait:
@@ -94,7 +98,8 @@ class Turn(Generic[C]):
 
     def leave(self, error: BaseException | None) -> None:
         """Tell the breaker how the attempts ended: with an answer (None), or an error."""
-        verdict = verdict_on(error, own_credentials=self.call.has_own_credentials)
+        own = self.call.has_own_credentials
+        verdict = verdict_on(error, self.call.rules.moves_on, own_credentials=own)
         was_asked_once = 0 < self.number <= self.tries + 1  # not in lower modes, or for corrections
         if isinstance(error, DeadlineExceededError) and not was_asked_once:
             verdict = Verdict.UNKNOWN
@@ -212,6 +217,9 @@ class RunningAttempt(TimeLimit):
             turn.waited,
             self._usage,
             self._cost,
+            turn.target.name,
+            turn.short_circuited,
+            turn.call.id,
         )
 
     def end(self, error: BaseException | None = None) -> None:

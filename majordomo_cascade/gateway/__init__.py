@@ -5,18 +5,19 @@ from .client import NO_LIMIT, TargetClient
 from .completion import Completion
 from .format_refusal import format_blame
 from .inspector import StreamState
-from .redaction import brings_credentials
-from .stream import ChunkReader, is_usage_only, text_of
+from .session import Session
+from .stream import ChunkReader, is_usage_only, text_of, tool_calls_of
 
 __all__ = [
     "NO_LIMIT",
     "ChunkReader",
     "Completion",
+    "Session",
     "StreamState",
     "TargetClient",
-    "brings_credentials",
     "format_blame",
     "is_usage_only",
     "resolve",
     "text_of",
+    "tool_calls_of",
 ]

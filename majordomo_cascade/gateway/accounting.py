@@ -1,7 +1,9 @@
 """The tokens and the cost of an answer."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from ..options import Target
 from ..responses import Usage
 
 
@@ -21,23 +23,27 @@ def _count(counts: Any, name: str) -> int:
     return count if isinstance(count, int) else 0
 
 
-def cost_of(litellm: Any, raw: Any, provider: str, model: str) -> float | None:
+def notes_of(raw: Any) -> dict[str, Any]:
+    """Return the notes that LiteLLM keeps in an answer, such as its cost."""
+    notes = getattr(raw, "_hidden_params", None)
+    return notes if isinstance(notes, dict) else {}
+
+
+def cost_of(litellm: Any, raw: Any, notes: Mapping[str, Any], target: Target) -> float | None:
     """Return what an answer cost in US dollars; None if LiteLLM has no price.
 
     It then says 0.0, or raises a bare Exception.
     """
-    noted = getattr(raw, "_hidden_params", None)
-    noted = noted if isinstance(noted, dict) else {}
-    if noted.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
+    if notes.get("cache_hit"):  # LiteLLM repeats what the answer cost when it was made
         return 0.0
-    cost = noted.get("response_cost")
+    cost = notes.get("response_cost")
     try:
         if cost is None:
-            name = f"{provider}/{model}"
+            name = f"{target.provider}/{target.model}"
             cost = litellm.completion_cost(completion_response=raw, model=name)
         if cost:
             return float(cost)
-        prices = litellm.get_model_info(model, custom_llm_provider=provider)
+        prices = litellm.get_model_info(target.model, custom_llm_provider=target.provider)
         is_free = prices["input_cost_per_token"] == prices["output_cost_per_token"] == 0
     except Exception:
         return None

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import MajordomoError
+from ..options import Target
+from ..redaction import CREDENTIAL, brings_credentials
 from .error_mapping import our_error
 from .evidence import Evidence, chain, gather
 from .inspector import NotWholeError, WireInspector
-from .redaction import CREDENTIAL, brings_credentials
 
 
 @dataclass(repr=False, slots=True)  # what is sent holds keys
@@ -18,8 +19,7 @@ class ErrorBoundary:
     """Maps the errors of one request, for whole answers and streams alike."""
 
     litellm: Any
-    provider: str
-    model: str
+    target: Target
     sent: Mapping[str, Any]
     has_begun: bool = False
     """Whether some of a stream had come."""
@@ -37,13 +37,13 @@ class ErrorBoundary:
         for link in chain(error):
             if link.__context__ is outside:  # Python puts there what the caller is handling
                 link.__context__ = None
-        ours = our_error(self._evidence(error), self.provider, self.model, self._key_advice)
+        ours = our_error(self._evidence(error), self.target, self._key_advice)
         if ours is error:
             return
         raise ours from (error if isinstance(ours, MajordomoError) else ours.__cause__)
 
     def _evidence(self, error: Exception) -> Evidence:
-        names = ("api_key", f"{self.provider}_key")  # LiteLLM's globals
+        names = ("api_key", f"{self.target.provider}_key")  # LiteLLM's globals
         sent = {**{name: getattr(self.litellm, name, None) for name in names}, **self.sent}
         event = None
         for inspector in self.wire:
@@ -56,6 +56,7 @@ class ErrorBoundary:
         missing = ""
         if not brings_credentials(self.sent):
             with contextlib.suppress(Exception):
-                found = self.litellm.validate_environment(model=f"{self.provider}/{self.model}")
+                model = f"{self.target.provider}/{self.target.model}"
+                found = self.litellm.validate_environment(model=model)
                 missing = " or ".join(filter(CREDENTIAL.search, found["missing_keys"]))
         return missing and f"; set {missing}, or api_key=… on its Target"

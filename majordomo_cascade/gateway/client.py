@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..options import Dialect, Mode, Target
+from ..redaction import known_keys, redact
 from ..request import Message, copy, merged
-from .accounting import cost_of, usage_of
+from .accounting import cost_of, notes_of, usage_of
 from .boundary import ErrorBoundary
 from .catalog import load
 from .completion import Completion
 from .evidence import NOTHING
 from .history import History, lacks_thoughts, sign
 from .profiles import profile_of
-from .redaction import known_keys, redact
 from .stream import ChunkReader
 
 Params = Mapping[str, Any]
@@ -32,11 +32,9 @@ class TargetClient:
     def __init__(self, target: Target, params: Params, timeout: float | None) -> None:
         self._litellm = load()
         self.target = target
-        self.provider = target.provider
-        self.model = target.model
-        self.name = f"{target.provider}/{target.model}"
         self.timeout = target.timeout or timeout
-        self._profile = profile_of(self.name)
+        self._route = f"{target.provider}/{target.model}"
+        self._profile = profile_of(self._route)
         self.dialect: Dialect = self._profile.dialect
         self.surest_mode: Mode
         self.surest_mode, takes_format = _abilities(self._litellm, target)
@@ -48,7 +46,7 @@ class TargetClient:
             own["api_base"] = target.api_base
         self._base: dict[str, Any] = {
             **merged(params, own),
-            "model": self.name,
+            "model": self._route,
             "timeout": self.timeout or NO_LIMIT,
             # Both, always: the vendor's client reads one, LiteLLM's wrapper the other.
             "max_retries": 0,
@@ -61,29 +59,41 @@ class TargetClient:
 
     def history(self) -> History:
         """Return what makes the messages of a call fit for the target."""
-        return History(self.name, self._profile)
+        return History(self._route, self._profile)
 
     async def complete(
-        self, messages: list[Message], params: Params, added: Params = NOTHING
+        self,
+        messages: list[Message],
+        params: Params,
+        added: Params = NOTHING,
+        *,
+        past_cache: bool = False,
     ) -> Completion:
         """Ask by one request. ``added`` are parameters that are sent uncopied.
+
+        The answer is not from LiteLLM's cache if it is to go ``past_cache``, but it is stored.
 
         Raises:
             ProviderError: the provider cannot serve now.
             BadRequestError: the request is at fault.
             Exception: a bug of the caller's or of LiteLLM's, as what it is.
         """
-        raw, _ = await self._ask(self._request(messages, params, added))
+        raw, _ = await self._ask(self._request(messages, params, added, past_cache=past_cache))
         return self._completion(raw)
 
     async def stream(
-        self, messages: list[Message], params: Params, last_words: Callable[[], asyncio.Timeout]
+        self,
+        messages: list[Message],
+        params: Params,
+        last_words: Callable[[], asyncio.Timeout],
+        *,
+        past_cache: bool = False,
     ) -> ChunkReader:
         """Ask for a stream. Gemini gets the request only when it is read.
 
         Raises: as ``complete``.
         """
-        sent = self._request(messages, params, {"stream": True})
+        sent = self._request(messages, params, {"stream": True}, past_cache=past_cache)
         shows_usage = "stream_options" in sent
         sent.setdefault("stream_options", {"include_usage": True})
         raw, boundary = await self._ask(sent)
@@ -113,7 +123,12 @@ class TargetClient:
         return redact(text, keys, LONGEST_EXCERPT)
 
     def _request(
-        self, messages: list[Message], params: Params, added: Params = NOTHING
+        self,
+        messages: list[Message],
+        params: Params,
+        added: Params = NOTHING,
+        *,
+        past_cache: bool = False,
     ) -> dict[str, Any]:
         """Return what is sent, copied."""
         if self._is_elsewhere and "api_base" not in params:
@@ -125,6 +140,8 @@ class TargetClient:
             for name in overrides:
                 if overrides[name] is None:
                     del sent[name]
+        if past_cache and self._litellm.cache is not None:
+            sent["cache"] = {**(sent.get("cache") or {}), "no-cache": True}
         if self._must_allow:  # the caller says that the model takes a response_format
             allowed = sent.get("allowed_openai_params") or ()
             sent["allowed_openai_params"] = [*allowed, "response_format"]
@@ -141,7 +158,7 @@ class TargetClient:
         given = {name: sent[name] for name in ("thinking", "reasoning_effort") if sent.get(name)}
         if not given:
             return
-        names = {"model": self.model, "custom_llm_provider": self.provider}
+        names = {"model": self.target.model, "custom_llm_provider": self.target.provider}
         with contextlib.suppress(Exception):
             thinking = self._litellm.utils.get_optional_params(**names, **given)["thinking"]
             if thinking["type"] == "enabled":
@@ -149,15 +166,16 @@ class TargetClient:
                     del sent[name]
 
     async def _ask(self, sent: Params) -> tuple[Any, ErrorBoundary]:
-        boundary = ErrorBoundary(self._litellm, self.provider, self.model, sent)
+        boundary = ErrorBoundary(self._litellm, self.target, sent)
         with boundary:
             # Looked up now: applications patch and instrument it.
             return await self._litellm.acompletion(**sent), boundary
 
     def _completion(self, raw: Any) -> Completion:
-        sign(raw, self.name)
-        cost = cost_of(self._litellm, raw, self.provider, self.model)
-        return Completion(raw, self.provider, self.model, usage_of(raw), cost)
+        sign(raw, self._route)
+        notes = notes_of(raw)
+        cost = cost_of(self._litellm, raw, notes, self.target)
+        return Completion(raw, self.target, usage_of(raw), cost, bool(notes.get("cache_hit")))
 
 
 def _abilities(litellm: Any, target: Target) -> tuple[Mode, bool]:
@@ -166,10 +184,12 @@ def _abilities(litellm: Any, target: Target) -> tuple[Mode, bool]:
     Asking also loads the vendor's modules.
     """
     names = {"model": target.model, "custom_llm_provider": target.provider}
-    takes_format = "response_format" in (litellm.get_supported_openai_params(**names) or ())
     mode = target.structured_output
-    if mode is None and takes_format:
-        mode = "json_schema" if litellm.supports_response_schema(**names) else "json_mode"
+    takes_format = False
+    with contextlib.suppress(Exception):  # the request tells of a model that LiteLLM refuses
+        takes_format = "response_format" in litellm.get_supported_openai_params(**names)
+        if mode is None and takes_format:
+            mode = "json_schema" if litellm.supports_response_schema(**names) else "json_mode"
     if mode == "json_schema":
         # For older models of Claude, Claude on Vertex and Groq's Llama, LiteLLM makes a tool of
         # the schema, whose answer it reads back unsoundly.

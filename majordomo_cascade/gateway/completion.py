@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ContentPolicyError, InvalidResponseError, ResponseTruncatedError
+from ..options import Target
 from ..responses import Usage
 
 #: The form of a finish reason; the longest that vendors have is of 28 letters.
@@ -19,11 +20,12 @@ class Completion:
     """An answer of LiteLLM's, and what it used."""
 
     raw: Any
-    provider: str
-    model: str
+    target: Target
     usage: Usage
     cost: float | None
     """US dollars; None if LiteLLM has no price."""
+    is_cached: bool = False
+    """Whether it came from LiteLLM's cache."""
 
     @property
     def finish_reason(self) -> str | None:
@@ -48,7 +50,7 @@ class Completion:
         reason = self.finish_reason
         if reason == "content_filter" or _has_refusal(message):
             raise ContentPolicyError(
-                f"{self.provider}/{self.model} refused: the answer was held back by a safety system"
+                f"{self.target.name} refused: the answer was held back by a safety system"
             )
         text = getattr(message, "content", None)
         if isinstance(text, str) and text.strip():
@@ -59,9 +61,9 @@ class Completion:
             raise self._truncated("")
         problem = "has no choices" if message is None else "is empty"
         raise InvalidResponseError(
-            f"{self.provider}/{self.model}: the answer {problem}",
-            provider=self.provider,
-            model=self.model,
+            f"{self.target.name}: the answer {problem}",
+            provider=self.target.provider,
+            model=self.target.model,
         )
 
     def whole_text(self) -> str:
@@ -87,10 +89,10 @@ class Completion:
         where = f"after {len(text)} characters" if text else "before any text came"
         # LiteLLM reports a spent context window as a spent max_tokens, so both are named.
         return ResponseTruncatedError(
-            f"{self.provider}/{self.model}: the answer was cut {where}, by max_tokens or by the "
-            "end of the context window; raise max_tokens, or ask for less",
-            provider=self.provider,
-            model=self.model,
+            f"{self.target.name}: the answer was cut {where}, by max_tokens or by the end of the "
+            "context window; raise max_tokens, or ask for less",
+            provider=self.target.provider,
+            model=self.target.model,
             partial_content=text,
         )
 

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any
 
-from .redaction import LONGEST_TEXT, known_keys, redact
+from ..redaction import LONGEST_TEXT, known_keys, redact
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -30,6 +30,18 @@ ANSWERS = ("response", "raw_response", "response_object", "completion_response",
 
 #: The parts of an error's body that repeat the request or the answer.
 ECHOES = ("ctx", "failed_generation", "input")
+
+#: The modules of LiteLLM's whose errors are all providers' alike: checks, and the host's callbacks.
+SHARED = (
+    "litellm.caching.",
+    "litellm.integrations.",
+    "litellm.litellm_core_utils.litellm_logging",
+    "litellm.llms.base_llm.base_utils",
+    "litellm.utils",
+)
+
+#: Parameters that every call has.
+ALWAYS_SENT = ("max_retries", "messages", "model", "num_retries", "stream", "timeout")
 
 #: The statuses of Anthropic's and OpenAI's error events in a stream. Any other is a 500.
 STATUS_OF_EVENT = {
@@ -67,6 +79,19 @@ class Evidence:
     """The answer's body, to be searched and not to be shown."""
     retry_after: float | None = None
     request_id: str = ""
+    params: tuple[str, ...] = ()
+    """The names of the caller's parameters that the exception speaks of."""
+
+    @property
+    def is_of_target(self) -> bool:
+        """Return whether LiteLLM failed in what it does for one provider alone."""
+        *_, root = self.links
+        if isinstance(root, ImportError):
+            return True
+        frames = [frame for frame, _ in traceback.walk_tb(root.__traceback__)]
+        modules = [frame.f_globals.get("__name__", "") for frame in frames]
+        litellms = [module for module in modules if module.startswith("litellm.")]
+        return bool(litellms) and not litellms[-1].startswith(SHARED)
 
     @property
     def local(self) -> Exception | None:
@@ -81,10 +106,11 @@ class Evidence:
         """Return whether any link's class, or a base of it, has one of the names."""
         return any(base.__name__ in names for link in self.links for base in type(link).__mro__)
 
-    def says(self, words: str) -> bool:
-        """Return whether any link's text matches a regular expression."""
+    def says(self, words: str) -> str:
+        """Return what matches a regular expression in the first link's text that has it, or ""."""
         texts = (str(link)[:LONGEST_TEXT] for link in self.links)
-        return any(re.search(words, text, re.IGNORECASE) for text in texts)
+        matches = (re.search(words, text, re.IGNORECASE) for text in texts)
+        return next((match[0] for match in matches if match), "")
 
 
 def gather(
@@ -106,7 +132,10 @@ def gather(
     answer = (event, 0, NOTHING) if event is not None else _answer(links, is_reading=is_reading)
     if answer is None:
         guess = getattr(error, "status_code", 0)
-        return Evidence(error, links, was_reading, guess if isinstance(guess, int) else 0)
+        status = guess if isinstance(guess, int) else 0
+        names = [name for name in sent if name not in ALWAYS_SENT]
+        named = tuple(name for name in names if re.search(rf"\b{re.escape(name)}\b", str(error)))
+        return Evidence(error, links, was_reading, status, params=named)
     body, status, headers = answer
     quote, status = _quoted(body, status)
     request_id = headers.get("x-request-id") or headers.get("request-id") or ""

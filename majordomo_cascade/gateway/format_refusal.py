@@ -1,13 +1,17 @@
 """Tell whether the way in which JSON was asked for is at fault for an error."""
 
 import re
-import traceback
 from typing import Literal
 
-from ..errors import BadRequestError, MajordomoError, UnsupportedRequestError
-from .error_mapping import HOST_GUARDS
+from ..errors import (
+    BadRequestError,
+    MajordomoError,
+    ProviderSetupError,
+    UnsupportedRequestError,
+)
+from ..redaction import LONGEST_TEXT
+from .error_mapping import HOST_GUARDS, SETTING
 from .evidence import gather
-from .redaction import LONGEST_TEXT
 
 #: A 400 or 422 with these words refuses the form of the answer, not the question. The last one is
 #: Gemini's, for a schema that is too large.
@@ -30,10 +34,9 @@ def format_blame(error: Exception) -> Literal["refused", "failed"] | None:
         if FAILED_FORMAT in said:
             return "failed"
         is_refused = FORMAT.search(said) is not None
-    elif isinstance(error, MajordomoError):
-        is_refused = evidence.says(BROKEN_ANSWER)
-    else:  # a bug of LiteLLM's
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        is_litellms = frame.f_globals.get("__name__", "").startswith("litellm.")
-        is_refused = is_litellms and type(error).__name__ not in HOST_GUARDS
+    elif isinstance(error, MajordomoError) and not isinstance(error, ProviderSetupError):
+        is_refused = evidence.says(BROKEN_ANSWER) != ""
+    else:  # perhaps LiteLLM broke on the format
+        is_known = evidence.has("ImportError", *HOST_GUARDS) or evidence.says(SETTING)
+        is_refused = evidence.is_of_target and not is_known
     return "refused" if is_refused else None

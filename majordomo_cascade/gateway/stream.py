@@ -133,6 +133,11 @@ def text_of(chunk: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
+def tool_calls_of(chunk: Any) -> list[Any]:
+    """Return the beginnings and pieces of tool calls that a chunk adds to the first choice."""
+    return getattr(_of_first(chunk, "delta"), "tool_calls", None) or []
+
+
 def has_content(chunk: Any) -> bool:
     """Return whether a chunk brings any of the answer; a role alone is none."""
     delta = _of_first(chunk, "delta")

@@ -1,7 +1,7 @@
 """The stream that a caller holds."""
 
 from .source import Source, StreamQuestion
-from .stream import ChunkStream, LLMStreamResponse, StreamRestarted, TextDelta
+from .stream import ChunkStream, LLMStreamResponse, StreamRestarted, TextDelta, ToolCallDelta
 
 __all__ = [
     "ChunkStream",
@@ -10,4 +10,5 @@ __all__ = [
     "StreamQuestion",
     "StreamRestarted",
     "TextDelta",
+    "ToolCallDelta",
 ]

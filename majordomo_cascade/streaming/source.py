@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..candidate import Candidate
+from ..candidate import Candidate, respond
 from ..errors import DeadlineExceededError, MajordomoError, ProviderError, StreamInterruptedError
 from ..failover import Call, RunningAttempt, TimeLimit, Turn, Verdict, serve
-from ..gateway import NO_LIMIT, ChunkReader, Completion, StreamState
+from ..gateway import NO_LIMIT, ChunkReader, Completion, Session, StreamState
 from ..options import NOT_GIVEN
 from ..request import Message
+from ..responses import LLMResponse
 
 P = TypeVar("P")
 
@@ -39,19 +40,17 @@ class StreamQuestion:
             seconds = min(LAST_WORDS, silence / 2, turn.call.remaining() / 2)
             return turn.call.rules.clock.timeout(seconds)
 
-        client = turn.target.client
-        history = client.history()
+        session = Session(turn.target.client)
         while True:
             try:
                 async with turn.attempt() as attempt:
-                    messages = history.fit(self.messages)
-                    chunks = await client.stream(messages, sent, last_words)
+                    chunks = await session.stream(self.messages, sent, last_words)
                     if not await chunks.begin():
                         await _assemble(turn, attempt, chunks)
                     attempt.leave_open(chunks.aclose)
                     return attempt, chunks
             except MajordomoError as error:
-                if not history.gives_way_to(error):
+                if not session.goes_on(error):
                     await turn.back_off(error)
 
 
@@ -70,8 +69,10 @@ class Source:
 
     def __init__(self, call: Call[Candidate], question: StreamQuestion) -> None:
         self.call = call
-        self.completion: Completion | None = None
+        self.response: LLMResponse[str] | None = None
         """The whole answer, at the end."""
+        self.time_to_first_token = 0.0
+        """Seconds."""
         self._question = question
         self._state = StreamState.OPEN
         self._is_waiting = False
@@ -81,14 +82,15 @@ class Source:
         """Ask the targets until one begins to answer."""
         source = cls(call, question)
         await source._ask()
+        source.time_to_first_token = call.elapsed()
         return source
 
     async def read(
         self,
-        piece_of: Callable[[Any], P | None],
+        pieces_of: Callable[[Any], Iterable[P]],
         restarted: Callable[[MajordomoError, str, str], P] | None = None,
     ) -> AsyncGenerator[P, None]:
-        """Yield the piece that is shown of each chunk, if any.
+        """Yield the pieces that are shown of each chunk, if any.
 
         If the stream breaks, the next target begins anew, and ``restarted`` makes a piece of the
         error and the new provider and model. Without it, a break is raised once a piece was shown.
@@ -98,7 +100,7 @@ class Source:
                 is_shown = False
                 try:
                     while (chunk := await self._next()) is not None:
-                        if piece := piece_of(chunk):
+                        for piece in pieces_of(chunk):
                             is_shown = True
                             yield piece
                 except MajordomoError as error:
@@ -145,7 +147,7 @@ class Source:
             if chunk is None:
                 completion = await _assemble(self.turn, self._attempt, self.chunks)
                 await self._end(StreamState.FINISHED)
-                self.completion = completion
+                self.response = respond(self.turn, self.chunks.text, completion)
         except Exception as error:
             broken = self._interruption(error)
             await self._end(StreamState.BROKEN, broken)

@@ -1,12 +1,11 @@
 """The streams that a caller holds."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Self, final
 
-from ..candidate import respond
 from ..errors import MajordomoError
-from ..gateway import is_usage_only, text_of
+from ..gateway import is_usage_only, text_of, tool_calls_of
 from ..responses import Attempt, LLMResponse, Usage
 from .source import Source
 
@@ -16,6 +15,19 @@ class TextDelta:
     """More of the answer's text."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a tool call."""
+
+    index: int
+    """Tells the calls of an answer apart."""
+    id: str | None
+    """None but at the beginning of a call, as ``name``."""
+    name: str | None
+    arguments: str
+    """More of the JSON text of the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class StreamRestarted:
     model: str
 
 
-Event = TextDelta | StreamRestarted
+Event = TextDelta | ToolCallDelta | StreamRestarted
 
 
 @final
@@ -40,7 +52,7 @@ class LLMStreamResponse:
 
         async for text in stream: ...            # raises StreamInterruptedError if it breaks
         response = await stream.collect()        # if it breaks, the next target begins anew
-        async for event in stream.events(): ...  # TextDelta, and StreamRestarted at a new beginning
+        async for event in stream.events(): ...  # TextDelta, ToolCallDelta, StreamRestarted
 
     ``async with stream:`` or ``await stream.aclose()`` closes it before its end; it is also closed
     when nobody holds it any more.
@@ -81,34 +93,54 @@ class LLMStreamResponse:
         return self._source.call.trail.attempts
 
     @property
+    def time_to_first_token(self) -> float:
+        """Seconds from call to the first content of the target that first began to answer."""
+        return self._source.time_to_first_token
+
+    @property
     def usage(self) -> Usage | None:
         """Tokens, None until the end; LiteLLM counts them if the provider does not say."""
-        return getattr(self._source.completion, "usage", None)
+        return getattr(self._source.response, "usage", None)
 
     @property
     def cost(self) -> float | None:
         """US dollars, None until the end, and if LiteLLM has no price."""
-        return getattr(self._source.completion, "cost", None)
+        return getattr(self._source.response, "cost", None)
+
+    @property
+    def total_cost(self) -> float | None:
+        """``cost`` plus that of paid answers that could not be used; None as ``cost``."""
+        return getattr(self._source.response, "total_cost", None)
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from call to the end of the answer, None until then."""
+        return getattr(self._source.response, "latency", None)
 
     @property
     def finish_reason(self) -> str | None:
         """Why the model stopped ("stop", "length", "tool_calls" …), None until the end."""
-        return getattr(self._source.completion, "finish_reason", None)
+        return getattr(self._source.response, "finish_reason", None)
+
+    @property
+    def tool_calls(self) -> tuple[Any, ...]:
+        """LiteLLM's own objects, () until the end."""
+        return getattr(self._source.response, "tool_calls", ())
 
     def __aiter__(self) -> AsyncIterator[str]:
-        return self._claim().read(text_of)
+        return self._claim().read(_texts_of)
 
     def events(self) -> AsyncIterator[Event]:
-        """Return the text as it comes; at a ``StreamRestarted`` it begins anew."""
-        return self._claim().read(_delta_of, StreamRestarted)
+        """Return text and tool calls as they come; at a ``StreamRestarted`` both begin anew."""
+        return self._claim().read(_events_of, StreamRestarted)
 
     async def collect(self) -> LLMResponse[str]:
         """Return the whole answer of the first target that gives one."""
         source = self._claim()
-        async for _ in source.read(lambda _: None):  # nothing is shown that a break could spoil
+        async for _ in source.read(lambda _: ()):  # nothing is shown that a break could spoil
             pass
-        assert source.completion is not None  # noqa: S101 - it has ended
-        return respond(source.turn, source.chunks.text, source.completion)
+        assert source.response is not None  # noqa: S101 - it has ended
+        return source.response
 
     async def aclose(self) -> None:
         """Close the wire, wherever the answer is."""
@@ -134,9 +166,18 @@ class LLMStreamResponse:
         return self._source
 
 
-def _delta_of(chunk: Any) -> Event | None:
+def _texts_of(chunk: Any) -> Iterator[str]:
     text = text_of(chunk)
-    return TextDelta(text) if text else None
+    if text:
+        yield text
+
+
+def _events_of(chunk: Any) -> Iterator[Event]:
+    for text in _texts_of(chunk):
+        yield TextDelta(text)
+    for call in tool_calls_of(chunk):
+        function = call.function
+        yield ToolCallDelta(call.index, call.id, function.name, function.arguments or "")
 
 
 @final
@@ -149,8 +190,9 @@ class ChunkStream:
     __slots__ = ("__weakref__", "_chunks", "_source")
 
     def __init__(self, source: Source) -> None:
-        def asked_for(chunk: Any) -> Any:
-            return chunk if source.chunks.shows_usage or not is_usage_only(chunk) else None
+        def asked_for(chunk: Any) -> Iterator[Any]:
+            if source.chunks.shows_usage or not is_usage_only(chunk):
+                yield chunk
 
         self._source = source
         self._chunks = source.read(asked_for)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from ..errors import BadRequestError, ResponseParsingError, ResponseValidationError
-from ..options import MODES, Dialect, Mode
+from ..options import MODES, Dialect, Mode, Target
 from ..request import Message
 from .dialects import WRAPPER, response_format, with_object_root
 from .parsing import Found, find_json
@@ -52,7 +52,7 @@ class Form(Generic[T]):
         params = {"response_format": {"type": "json_object"}} if mode == "json_mode" else {}
         return _instruct(messages, self.instruction), params
 
-    def read(self, text: str, provider: str, model: str) -> T:
+    def read(self, text: str, target: Target) -> T:
         """Return the value in an answer's text.
 
         Raises:
@@ -66,8 +66,8 @@ class Form(Generic[T]):
                 return self._validate(found)
             except ValidationError as error:
                 problems = error.errors(include_url=False, include_context=False)
-        answer = f"the answer of {provider}/{model}"
-        fields = {"provider": provider, "model": model, "raw_content": text}
+        answer = f"the answer of {target.name}"
+        fields = {"provider": target.provider, "model": target.model, "raw_content": text}
         if problems:
             told = "; ".join(_tell(problems, MAX_NAMED))
             message = f"{answer} is JSON, but not of type {self.label}: {told} (see errors)"

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from ..candidate import Candidate
 from ..errors import MajordomoError, ResponseParsingError
 from ..failover import RunningAttempt, Turn
-from ..gateway import Completion, format_blame
+from ..gateway import Completion, Session, TargetClient, format_blame
 from ..options import Mode
 from ..request import Message
 from .forms import Form, corrected
@@ -41,7 +41,7 @@ class JSONQuestion(Generic[T]):
         if client.sends("response_format", self.params):  # the caller's own
             modes = ["prompt"]
         refused: list[Mode] = []
-        history = client.history()
+        session = Session(client)
         messages = self.messages
         retries_left = self.validation_retries
         while True:
@@ -49,21 +49,18 @@ class JSONQuestion(Generic[T]):
             try:
                 async with turn.attempt() as attempt:
                     asked, added = self.form.request(messages, modes[0], client.dialect)
-                    completion = await client.complete(history.fit(asked), self.params, added)
+                    completion = await session.complete(asked, self.params, added)
                     attempt.used(completion.usage, completion.cost)
                     _leave(target, refused)
-                    value = self.form.read(completion.whole_text(), target.provider, target.model)
+                    value = self._read(completion.whole_text(), client)
                     self.check(turn, attempt, value, completion)
                     return value, completion
-            except ResponseParsingError as error:
-                began = client.excerpt(error.raw_content, self.params)
-                error.add_note(f"the answer began: {began}")
-                if not retries_left:
-                    raise
-                retries_left -= 1
-                messages = corrected(self.messages, error)
             except Exception as error:
-                if history.gives_way_to(error):
+                if session.goes_on(error):
+                    continue
+                if retries_left and isinstance(error, ResponseParsingError):
+                    retries_left -= 1
+                    messages = corrected(self.messages, error)
                     continue
                 blame = None if completion else format_blame(error)
                 if blame and len(modes) > 1:
@@ -75,6 +72,13 @@ class JSONQuestion(Generic[T]):
                 else:
                     raise
 
+    def _read(self, text: str, client: TargetClient) -> T:
+        try:
+            return self.form.read(text, client.target)
+        except ResponseParsingError as error:
+            error.add_note(f"the answer began: {client.excerpt(text, self.params)}")
+            raise
+
     def _has_tools(self, target: Candidate) -> bool:
         """Return whether tools are in play: some providers take no format beside them."""
         if any(target.client.sends(name, self.params) for name in ("tools", "functions")):
@@ -85,7 +89,7 @@ class JSONQuestion(Generic[T]):
 def _leave(target: Candidate, refused: list[Mode]) -> None:
     """Leave refused modes for good: a lower one was taken."""
     text = "%s refuses to give JSON by %s; it is asked by %s from now on"
-    extra = {"provider": target.provider, "model": target.model}
+    extra = {"target": target.name, "provider": target.provider, "model": target.model}
     for mode in refused:
         if mode in target.modes:
             target.modes.remove(mode)

@@ -1,14 +1,19 @@
 """A twin of a cascade that asks fake providers instead of its own."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from ..cascade import LLMCascade
 from ..errors import ConfigurationError
-from ..options import Target
+from ..options import Mode, Target
+from ..redaction import CREDENTIAL_PARAM
 from .clock import ManualClock
 from .provider import Behaviour, FakeProvider
+from .wires import BASES
+
+logger = logging.getLogger("majordomo_cascade")
 
 #: Parameters that lead to the real provider, or carry its keys.
 WAYS_OUT = ("api_base", "api_key", "client", "extra_headers", "headers")
@@ -32,9 +37,11 @@ def simulate(
     real keys, addresses, headers and clients. A target without a script answers well.
     If it is ``strict``, the providers refuse a history that their vendors refuse.
 
+    A vendor whose format is not spoken here (Azure, Bedrock, Vertex AI …) has a stand-in: a target
+    of the same name and model whose provider is "openai".
+
     Raises:
-        ConfigurationError: a script is not made of behaviours, there are too many of them, or a
-            vendor's format is not spoken here.
+        ConfigurationError: a script is not made of behaviours, or there are too many of them.
     """
     if not isinstance(cascade, LLMCascade):
         raise ConfigurationError(f"simulate takes an LLMCascade, not {type(cascade).__name__}")
@@ -53,17 +60,25 @@ def simulate(
             provider = stack.enter_context(FakeProvider(*behaviours, strict=strict))
             provider.on_silence = clock.pass_silence
             providers.append(provider)
-        targets = [*map(_redirect, cascade.targets, providers)]
+        modes: list[Mode] = [health.structured_output for health in cascade.health]
+        targets = [*map(_redirect, cascade.targets, providers, modes)]
         twin = cascade._twin(targets, clock, without=WAYS_OUT)
         yield Simulation(twin, providers, clock)
 
 
-def _redirect(target: Target, provider: FakeProvider) -> Target:
+def _redirect(target: Target, provider: FakeProvider, mode: Mode) -> Target:
     fields = _without_ways_out(dict(target))
     for name in ("params", "overrides"):
         fields[name] = _without_ways_out(fields[name])
+    if target.provider not in BASES:
+        logger.info("%s is simulated by a stand-in that speaks OpenAI's format", target.name)
+        fields |= {"provider": "openai", "structured_output": mode}
     return provider.target(**fields)
 
 
 def _without_ways_out(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in WAYS_OUT}
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in WAYS_OUT and not CREDENTIAL_PARAM.fullmatch(name)
+    }

@@ -37,6 +37,7 @@ from majordomo_cascade import (
     Target,
     TargetHealth,
     TextDelta,
+    ToolCallDelta,
     Usage,
     errors,
     testing,
@@ -109,7 +110,7 @@ async def test_types_of_streams() -> None:
     assert_type(stream.usage, Usage | None)
     assert_type(stream.cost, float | None)
     async for event in (await cascade.get_response_stream("Hello")).events():
-        assert_type(event, TextDelta | StreamRestarted)
+        assert_type(event, TextDelta | ToolCallDelta | StreamRestarted)
     async with await cascade.get_response_stream("Hello") as stream:
         assert_type(await stream.collect(), LLMResponse)
 
@@ -237,10 +238,12 @@ async def test_types_of_events() -> None:
     assert_type(stream.attempts, tuple[Attempt, ...])
     assert_type(stream.finish_reason, str | None)
     events = stream.events()
-    assert_type(events, AsyncIterator[TextDelta | StreamRestarted])
+    assert_type(events, AsyncIterator[TextDelta | ToolCallDelta | StreamRestarted])
     async for event in events:
         if isinstance(event, TextDelta):
             assert_type(event.text, str)
+        elif isinstance(event, ToolCallDelta):
+            assert_type(event.arguments, str)
         else:
             assert_type(event, StreamRestarted)
             assert_type(event.error, MajordomoError)

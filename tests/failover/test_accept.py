@@ -66,9 +66,10 @@ async def test_if_all_answers_are_refused_the_last_one_is_in_the_error() -> None
             await simulation.cascade.get_response("Hello")
     error = caught.value
     assert isinstance(error, ResponseError)
-    assert str(error).splitlines()[0] == (
-        "gemini/gemini-2.5-flash: accept refused the answer, which is in response"
-    )
+    refused = "gemini/gemini-2.5-flash: accept refused the answer, which is in response"
+    assert error.message == refused
+    assert str(error).startswith("all 3 targets failed: openai/gpt-4.1: accept refused")
+    assert str(error).endswith(refused)
     assert (error.provider, error.model) == WIRES[2]
     assert [attempt.outcome for attempt in error.attempts] == ["rejected", "failed", "rejected"]
     assert error.response is not None

@@ -12,11 +12,13 @@ import pytest
 from conftest import WIRES, Gate, Serve, until
 
 from majordomo_cascade import (
+    BadRequestError,
     CircuitBreaker,
     ConfigurationError,
     DeadlineExceededError,
     LLMCascade,
     LLMResponse,
+    MajordomoError,
     ProviderError,
     ProviderUnavailableError,
     ResponseParsingError,
@@ -230,8 +232,32 @@ async def test_a_retry_after_longer_than_the_cooldown_extends_it() -> None:
 CAUSED_BY_REQUEST: list[Behaviour] = [
     Status(400, error_code="context_length_exceeded"),
     Status(400, "tools are not supported"),
-    Status(400),
 ]
+
+
+async def test_what_a_wider_rule_moves_on_counts() -> None:
+    cascade = LLMCascade(WIRES[:2], retry=ONCE, failover_on=MajordomoError)
+    script: list[Behaviour] = [Status(400), Reply("", "content_filter"), Reply("no JSON")]
+    with simulate(cascade, script, Reply("[]")) as simulation:
+        await ask(simulation, 2)
+        await simulation.cascade.get_json_response("Hello")
+        assert [health.failures for health in simulation.cascade.health] == [3, 0]
+    narrow = LLMCascade(WIRES[:2], retry=ONCE)
+    with simulate(narrow, Status(400)) as simulation:
+        with pytest.raises(BadRequestError):
+            await ask(simulation)
+        assert simulation.cascade.health[0].failures == 0
+
+
+async def test_a_refusal_by_accept_counts_as_an_answer_under_every_rule() -> None:
+    cascade = LLMCascade(
+        WIRES[:2],
+        failover_on=MajordomoError,
+        accept=lambda response: response.provider != "openai",
+    )
+    with simulate(cascade) as simulation:
+        assert await ask(simulation, 5) == ["anthropic"] * 5
+        assert simulation.cascade.health[0].failures == 0
 
 
 @pytest.mark.parametrize("behaviour", CAUSED_BY_REQUEST)

@@ -61,8 +61,6 @@ NOT_TAKEN = {
     "OpenAI's effort": "Unsupported value: 'reasoning_effort' does not support 'minimal' with this "
     "model. Supported values are: 'low', 'medium', and 'high'.",
     # https://platform.claude.com/docs/en/about-claude/models/migration-guide
-    "Anthropic's two": "`temperature` and `top_p` cannot both be specified for this model. Please "
-    "use only one.",
     "Anthropic's thinking": "`temperature` may only be set to 1 when thinking is enabled.",
     "Anthropic's deprecation": "`temperature` is deprecated for this model.",
     "Anthropic's effort": "This model does not support the effort parameter.",

@@ -32,7 +32,7 @@ GPT = Target("openai", "gpt-4.1", api_key="sk-1234567890")
 
 def completion(message: Any, finish_reason: str = "stop") -> Completion:
     raw = SimpleNamespace(choices=[SimpleNamespace(message=message, finish_reason=finish_reason)])
-    return Completion(raw, "openai", "gpt-4.1", Usage(), None)
+    return Completion(raw, GPT, Usage(), None)
 
 
 def client_of(
@@ -104,7 +104,7 @@ def test_a_truncated_answer_is_told_with_what_to_do(
     ],
 )
 def test_an_answer_without_a_choice_is_invalid(raw: Any) -> None:
-    answer = Completion(raw, "openai", "gpt-4.1", Usage(), None)
+    answer = Completion(raw, GPT, Usage(), None)
     assert (answer.finish_reason, answer.tool_calls) == (None, ())
     with pytest.raises(InvalidResponseError) as caught:
         answer.text()
@@ -449,7 +449,7 @@ async def test_a_stream_is_put_together_by_litellm(monkeypatch: pytest.MonkeyPat
     ended: Any = Ended()
     whole = await client_of().assemble(ended)
     assert seen == [("a", "b")]
-    assert (whole.provider, whole.model) == ("openai", "gpt-4.1")
+    assert whole.target == GPT
     assert (whole.text(), whole.finish_reason) == ("x", "length")
     assert whole.usage.input_tokens == 1000
     assert whole.cost is not None

@@ -22,12 +22,15 @@ from majordomo_cascade import (
     ProviderTimeoutError,
     ProviderUnavailableError,
     RateLimitError,
+    Target,
     UnsupportedRequestError,
 )
 from majordomo_cascade.gateway import format_blame
 from majordomo_cascade.gateway.boundary import ErrorBoundary
 from majordomo_cascade.gateway.error_mapping import UNFIT_KEY, our_error
 from majordomo_cascade.gateway.evidence import chain, gather
+
+GPT = Target("openai", "gpt-4.1")
 
 
 def made_of(*causes: BaseException) -> Exception:
@@ -50,7 +53,7 @@ def answered(status: int, body: Any, headers: dict[str, str] | None = None) -> E
 
 def mapped(error: Exception, advice: str = "; set OPENAI_API_KEY", **known: Any) -> Any:
     """Return our error for one of LiteLLM's."""
-    return our_error(gather(error, **known), "openai", "gpt-4.1", lambda: advice)
+    return our_error(gather(error, **known), GPT, lambda: advice)
 
 
 def told(error: Exception, **known: Any) -> tuple[type[Exception], str]:
@@ -299,7 +302,7 @@ def test_the_exception_that_the_caller_is_handling_is_cut_off() -> None:
     raised = litellm.APIConnectionError("cut", "openai", "gpt-4.1")
 
     def call() -> None:
-        with ErrorBoundary(litellm, "openai", "gpt-4.1", {}):
+        with ErrorBoundary(litellm, GPT, {}):
             raise raised
 
     try:

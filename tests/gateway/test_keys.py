@@ -326,16 +326,6 @@ async def test_a_broken_on_attempt_does_not_log_what_it_was_told(
     assert PROMPT not in told
 
 
-async def test_a_repr_of_a_response_shows_no_answer(serve: Serve) -> None:
-    cascade = LLMCascade([serve(Reply(ANSWER), Reply(f'["{ANSWER}"]')).target()])
-    response = await cascade.get_response(PROMPT)
-    assert response.content == ANSWER
-    assert ANSWER not in repr(response)
-    structured = await cascade.get_structured_json_response(list[str], PROMPT)
-    assert structured.content == [ANSWER]
-    assert ANSWER not in repr(structured)
-
-
 @pytest.mark.parametrize("text", [f"prose: {ANSWER}", f'{{"value": "{ANSWER}"}}', f'["{ANSWER}"]'])
 async def test_an_error_about_an_answer_quotes_it_in_its_traceback_alone(
     serve: Serve, text: str, caplog: pytest.LogCaptureFixture

@@ -11,7 +11,7 @@ from typing import Any
 import litellm
 import pytest
 
-from majordomo_cascade import InvalidResponseError, ProviderUnavailableError
+from majordomo_cascade import InvalidResponseError, ProviderUnavailableError, Target
 from majordomo_cascade.gateway import ChunkReader, is_usage_only, text_of
 from majordomo_cascade.gateway.boundary import ErrorBoundary
 from majordomo_cascade.gateway.inspector import WireInspector
@@ -54,7 +54,7 @@ def unlimited() -> asyncio.Timeout:
 
 
 def read(raw: Any) -> ChunkReader:
-    boundary = ErrorBoundary(litellm, "openai", "gpt-4.1", {})
+    boundary = ErrorBoundary(litellm, Target("openai", "gpt-4.1"), {})
     return ChunkReader(raw, boundary, unlimited, shows_usage=False)
 
 

@@ -208,7 +208,7 @@ async def test_a_stream_that_breaks_is_told_by_its_events(
                 assert shown == HALF
                 shown = ""
                 restarts.append(event)
-            else:
+            elif isinstance(event, TextDelta):
                 shown += event.text
     assert shown == WHOLE.text
     (restart,) = restarts

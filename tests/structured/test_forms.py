@@ -15,11 +15,12 @@ from majordomo_cascade.errors import (
     ResponseParsingError,
     ResponseValidationError,
 )
-from majordomo_cascade.options import Dialect, Mode
+from majordomo_cascade.options import Dialect, Mode, Target
 from majordomo_cascade.structured import Form, JSONForm, ValueForm, corrected, type_form
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 MODES: tuple[Mode, ...] = get_args(Mode)
+TARGET = Target("openai", "gpt-4.1")
 ASKED: list[dict[str, Any]] = [{"role": "user", "content": "Rome?"}]
 
 
@@ -53,7 +54,7 @@ class Share:
 
 
 def read(kind: Any, text: str) -> Any:
-    return type_form(kind).read(text, "openai", "gpt-4.1")
+    return type_form(kind).read(text, TARGET)
 
 
 def problems(kind: Any, text: str) -> ResponseValidationError:
@@ -204,13 +205,13 @@ def test_an_instruction_becomes_the_last_part_of_a_system_prompt_in_parts() -> N
 
 @pytest.mark.parametrize(("text", "value"), [('{"a": [1.5]}', {"a": [1.5]}), ("So: [1]", [1])])
 def test_any_object_or_array_is_json(text: str, value: Any) -> None:
-    assert JSONForm().read(text, "openai", "gpt-4.1") == value
+    assert JSONForm().read(text, TARGET) == value
 
 
 @pytest.mark.parametrize("text", ["7", "?", '{"a": '])
 def test_an_answer_without_an_object_or_array_is_an_error_that_does_not_quote_it(text: str) -> None:
     with pytest.raises(ResponseParsingError) as caught:
-        JSONForm().read(text, "openai", "gpt-4.1")
+        JSONForm().read(text, TARGET)
     assert str(caught.value) == (
         "the answer of openai/gpt-4.1 holds no complete JSON object or array "
         f"({len(text)} characters; see raw_content)"
@@ -378,7 +379,7 @@ def test_a_value_that_python_reads_but_cannot_write_is_an_error(
     form = type_form(list[Any])
     monkeypatch.setattr(json, "dumps", nested_too_deeply)
     with pytest.raises(ResponseValidationError):
-        form.read('{"value": ' + "[" * 300 + "]" * 300 + "}", "openai", "gpt-4.1")
+        form.read('{"value": ' + "[" * 300 + "]" * 300 + "}", TARGET)
 
 
 ANSWER_AGAIN = "Answer again: all of it, corrected, as JSON only, no other text."

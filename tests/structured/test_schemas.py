@@ -31,11 +31,17 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
-from majordomo_cascade import LLMCascade, ResponseParsingError, ResponseValidationError
+from majordomo_cascade import (
+    LLMCascade,
+    ResponseParsingError,
+    ResponseValidationError,
+    Target,
+)
 from majordomo_cascade.structured import type_form
 from majordomo_cascade.testing import Reply, Request
 
 OPENAI, CLAUDE, GEMINI = WIRES
+TARGET = Target("openai", "gpt-4.1")
 EVERYONE = pytest.mark.parametrize("target", WIRES, ids=["openai", "claude", "gemini"])
 
 T = TypeVar("T")
@@ -774,7 +780,7 @@ def test_what_a_model_dumps_is_read_as_its_equal_and_fits_the_strict_schema(
     value = data.draw(values)
     form = type_form(kind)
     dumped = value.model_dump_json()
-    assert form.read(dumped, "openai", "gpt-4.1") == value
+    assert form.read(dumped, TARGET) == value
     strict, plain = (
         form.request([], "json_schema", dialect)[1]["response_format"]["json_schema"]
         for dialect in ("strict", "plain")
@@ -787,7 +793,7 @@ def test_what_a_model_dumps_is_read_as_its_equal_and_fits_the_strict_schema(
     assert whole.is_valid(json.loads(dumped))
     assert not whole.is_valid({})
     short = value.model_dump_json(exclude_defaults=True)
-    assert form.read(short, "openai", "gpt-4.1") == value
+    assert form.read(short, TARGET) == value
     assert Draft202012Validator(plain["schema"]).is_valid(json.loads(short))
 
 

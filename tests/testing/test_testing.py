@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import pickle
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import litellm
 import pytest
@@ -16,7 +19,9 @@ from conftest import ALL_WIRES
 from majordomo_cascade import (
     ConfigurationError,
     LLMCascade,
+    LLMResponse,
     ProviderTimeoutError,
+    RateLimitError,
     RetryPolicy,
     Target,
 )
@@ -250,3 +255,78 @@ def test_a_simulation_is_of_a_cascade() -> None:
     with pytest.raises(ConfigurationError, match="simulate takes an LLMCascade, not str"):
         with simulate("openai/gpt-4.1"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
             pass
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target(
+            "azure",
+            "my-deployment",
+            api_key="sk-1234567890",
+            api_base="https://mine.openai.azure.invalid",
+            params={"api_version": "2024-10-21", "azure_ad_token": "ey-1234567890"},
+        ),
+        Target(
+            "bedrock",
+            "anthropic.claude-3-sonnet-20240229-v1:0",
+            params={"aws_secret_access_key": "aws-1234567890", "aws_region_name": "eu-west-1"},
+        ),
+        Target("vertex_ai", "gemini-2.5-flash", params={"vertex_credentials": "vx-1234567890"}),
+    ],
+    ids=lambda target: target.provider,
+)
+async def test_a_vendor_whose_format_is_not_spoken_has_a_stand_in_of_the_same_name(
+    target: Target, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "majordomo_cascade")
+    cascade = LLMCascade([target, "openai/gpt-4.1"], retry=RetryPolicy(attempts=1))
+    with simulate(cascade, [Reply('["Rome"]'), Status(503)]) as simulation:
+        twin = simulation.cascade
+        first = await twin.get_structured_json_response(list[str], "Hello")
+        second = await twin.get_response("Hello")
+        stood_in = simulation.providers[0].requests
+        modes = [twin.health[0].structured_output, cascade.health[0].structured_output]
+    assert (first.content, first.target, first.provider) == (["Rome"], target.name, "openai")
+    assert [attempt.target for attempt in second.attempts] == [target.name, "openai/gpt-4.1"]
+    assert modes[0] == modes[1]
+    assert caplog.messages[0] == (
+        f"{target.name} is simulated by a stand-in that speaks OpenAI's format"
+    )
+    assert "1234567890" not in str([(each.headers, each.json) for each in stood_in])
+
+
+@pytest.mark.parametrize("where", ["call", "cascade", "target"])
+async def test_nothing_is_waited_for_under_a_mocked_response(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("majordomo_cascade.failover.clock.SystemClock.sleep", staticmethod(sleep))
+    mocked: dict[str, Any] = {
+        "mock_response": litellm.RateLimitError("slow down", "openai", "gpt-4.1")
+    }
+    params = {each: mocked if each == where else {} for each in ("call", "cascade", "target")}
+    target = Target("openai", "gpt-4.1", params=params["target"])
+    cascade = LLMCascade([target], **params["cascade"])
+    with pytest.raises(RateLimitError) as caught:
+        await cascade.get_response("Hello", **params["call"])
+    assert [attempt.waited for attempt in caught.value.attempts] == [0.0] * 3
+    assert slept == []
+
+
+async def test_a_method_can_be_replaced_on_one_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def patched(*_: Any, **__: Any) -> LLMResponse[str]:
+        return LLMResponse(content="patched")
+
+    cascade = LLMCascade(["openai/gpt-4.1"], mock_response="real")
+    with monkeypatch.context() as patch:
+        patch.setattr(cascade, "get_response", patched)
+        assert (await cascade.get_response("Hello")).content == "patched"
+    with mock.patch.object(cascade, "get_response", patched):
+        assert (await cascade.get_response("Hello")).content == "patched"
+    assert (await cascade.get_response("Hello")).content == "real"
+    assert (await pickle.loads(pickle.dumps(cascade)).get_response("Hello")).content == "real"

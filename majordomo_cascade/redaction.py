@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from ..request import HEADERS
+from .request import HEADERS
 
 #: Characters of a foreign text that are read.
 LONGEST_TEXT = 4000

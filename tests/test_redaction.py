@@ -9,8 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from majordomo_cascade.gateway import brings_credentials
-from majordomo_cascade.gateway.redaction import LONGEST_TEXT, known_keys, redact
+from majordomo_cascade.redaction import LONGEST_TEXT, brings_credentials, known_keys, redact
 
 KEY = "sk-123456789abcd"
 

@@ -1,0 +1,48 @@
+"""The requests of one call to one target. Each is made fit for what the ones before it met."""
+
+from asyncio import Timeout
+from collections.abc import Callable
+
+from ..request import Message
+from .client import Params, TargetClient
+from .completion import Completion
+from .evidence import NOTHING
+from .stream import ChunkReader
+
+
+class Session:
+    """Asks one target. From the second request on, LiteLLM's cache is passed by."""
+
+    __slots__ = ("_client", "_history", "_is_again", "_is_cached")
+
+    def __init__(self, client: TargetClient) -> None:
+        self._client = client
+        self._history = client.history()
+        self._is_again = False
+        self._is_cached = False
+
+    async def complete(
+        self, messages: list[Message], params: Params, added: Params = NOTHING
+    ) -> Completion:
+        """Ask as ``TargetClient.complete``."""
+        fit = self._history.fit(messages)
+        self._is_cached = False
+        past_cache, self._is_again = self._is_again, True
+        completion = await self._client.complete(fit, params, added, past_cache=past_cache)
+        self._is_cached = completion.is_cached
+        return completion
+
+    async def stream(
+        self, messages: list[Message], params: Params, last_words: Callable[[], Timeout]
+    ) -> ChunkReader:
+        """Ask as ``TargetClient.stream``."""
+        fit = self._history.fit(messages)
+        self._is_cached = False
+        past_cache, self._is_again = self._is_again, True
+        chunks = await self._client.stream(fit, params, last_words, past_cache=past_cache)
+        self._is_cached = chunks.is_cached
+        return chunks
+
+    def goes_on(self, error: Exception) -> bool:
+        """Return whether to ask once more at once: past the cache, or without private parts."""
+        return self._is_cached or self._history.gives_way_to(error)
