@@ -47,6 +47,7 @@ from .signature import takes_arguments_of, takes_type_and_arguments_of
 from .streaming import ChunkStream, LLMStreamResponse, Source, StreamQuestion
 from .structured import Form, JSONForm, type_form
 from .structured.loop import JSONQuestion
+from .sync import Blocking, blocking, blocking_for_type, blocking_stream
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -206,6 +207,11 @@ class LLMCascade:
         for each in self._candidates:
             each.reset()
 
+    @property
+    def sync(self) -> SyncCascade:
+        """The same ways to ask, blocking: for scripts, threads and synchronous applications."""
+        return SyncCascade(self)
+
     def _prepare(
         self,
         /,
@@ -317,6 +323,7 @@ class LLMCascade:
 
     async def acompletion(
         self,
+        /,
         messages: Sequence[Message],
         *,
         stream: bool | None = None,
@@ -326,7 +333,8 @@ class LLMCascade:
     ) -> Any:
         """Ask as ``litellm.acompletion`` without ``model``, and return LiteLLM's ``ModelResponse``.
 
-        With ``stream=True`` return an async iterator of LiteLLM's own chunks, with ``aclose``.
+        With ``stream=True`` return an async iterator of LiteLLM's own chunks, with ``aclose``; from
+        ``sync.completion``, an iterator with ``close``.
 
         Raises:
             MajordomoError: as ``get_response``, with LiteLLM's own exception as ``__cause__``.
@@ -414,6 +422,42 @@ class LLMCascade:
                     "build the cascade where it is used"
                 ) from error
         return _build, (self._config,)
+
+
+@final
+class SyncCascade(Blocking[LLMCascade]):
+    """The ways to ask an ``LLMCascade``, blocking.
+
+    ::
+
+        print(cascade.sync.get_response("Summarize this document: …").content)
+        for text in cascade.sync.get_response_stream("Tell a story."):
+            print(text, end="")
+
+    All calls of a process run on one event loop, in a thread of their own, where callbacks are
+    called as well. They may come from any number of threads, and from where an event loop runs.
+    Ctrl-C ends the call, on the wire too.
+
+    Raises, besides the errors of the asynchronous methods:
+        ConfigurationError: the call is made on that event loop, and would wait for itself.
+    """
+
+    __slots__ = ()
+
+    get_response = blocking(LLMCascade.get_response)
+    get_json_response = blocking(LLMCascade.get_json_response)
+    get_structured_json_response = blocking_for_type(LLMCascade.get_structured_json_response)
+    get_response_stream = blocking_stream(LLMCascade.get_response_stream)
+    completion = blocking(LLMCascade.acompletion)
+    acompletion = completion  # the name that the cascade has for it
+
+    @property
+    def health(self) -> tuple[TargetHealth, ...]:
+        """The health of each target, in order of preference."""
+        return self._cascade.health
+
+    def __repr__(self) -> str:
+        return f"{self._cascade!r}.sync"
 
 
 def _build(config: dict[str, Any], clock: Clock | None = None) -> LLMCascade:

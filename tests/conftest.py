@@ -17,6 +17,7 @@ import backoff
 import litellm
 import pytest
 
+from majordomo_cascade.gateway import portal
 from majordomo_cascade.testing import Behaviour, Exchange, FakeProvider, Reply
 
 #: One model of each wire. Every supported LiteLLM knows its price and its abilities.
@@ -46,6 +47,7 @@ async def no_leftover_sockets() -> AsyncIterator[None]:
     They would be reported as unclosed at exit.
     """
     yield
+    portal.stop()
     await litellm.close_litellm_async_clients()
     shared: Any = litellm.module_level_aclient
     # Older versions also close the client of Gemini's streams, and keep it.

@@ -5,6 +5,7 @@ from .client import NO_LIMIT, TargetClient
 from .completion import Completion
 from .format_refusal import format_blame
 from .inspector import StreamState
+from .portal import SyncIterator, portal
 from .session import Session
 from .stream import ChunkReader, is_usage_only, text_of, tool_calls_of
 
@@ -14,9 +15,11 @@ __all__ = [
     "Completion",
     "Session",
     "StreamState",
+    "SyncIterator",
     "TargetClient",
     "format_blame",
     "is_usage_only",
+    "portal",
     "resolve",
     "text_of",
     "tool_calls_of",

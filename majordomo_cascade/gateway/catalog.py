@@ -41,6 +41,11 @@ def load() -> Any:
     return litellm
 
 
+async def close_clients() -> None:
+    """Close the connections that LiteLLM keeps open."""
+    await load().close_litellm_async_clients()
+
+
 def resolve(entry: Any) -> Target:
     """Return the target that an entry of a cascade means.
 

@@ -1,12 +1,22 @@
 """The stream that a caller holds."""
 
 from .source import Source, StreamQuestion
-from .stream import ChunkStream, LLMStreamResponse, StreamRestarted, TextDelta, ToolCallDelta
+from .stream import (
+    ChunkStream,
+    Event,
+    LLMStreamResponse,
+    StreamInfo,
+    StreamRestarted,
+    TextDelta,
+    ToolCallDelta,
+)
 
 __all__ = [
     "ChunkStream",
+    "Event",
     "LLMStreamResponse",
     "Source",
+    "StreamInfo",
     "StreamQuestion",
     "StreamRestarted",
     "TextDelta",

@@ -44,33 +44,13 @@ class StreamRestarted:
 Event = TextDelta | ToolCallDelta | StreamRestarted
 
 
-@final
-class LLMStreamResponse:
-    """An answer on its way, to be read once, in one of three ways.
+class StreamInfo:
+    """Who serves a stream, by which attempts, and at its end what it used."""
 
-    ::
-
-        async for text in stream: ...            # raises StreamInterruptedError if it breaks
-        response = await stream.collect()        # if it breaks, the next target begins anew
-        async for event in stream.events(): ...  # TextDelta, ToolCallDelta, StreamRestarted
-
-    ``async with stream:`` or ``await stream.aclose()`` closes it before its end; it is also closed
-    when nobody holds it any more.
-
-    Raises, while it is read:
-        StreamInterruptedError: it broke, and no target is left, or its text was already shown;
-            ``partial_content`` has it.
-        DeadlineExceededError: the call's deadline is spent.
-        ContentPolicyError: a safety system cut the answer.
-        ProviderError: no other target could serve; this is the last one's error.
-        RuntimeError: it was read before, or closed.
-    """
-
-    __slots__ = ("__weakref__", "_is_claimed", "_source")
+    __slots__ = ("_source",)
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._is_claimed = False
 
     @property
     def provider(self) -> str:
@@ -126,6 +106,35 @@ class LLMStreamResponse:
     def tool_calls(self) -> tuple[Any, ...]:
         """LiteLLM's own objects, () until the end."""
         return getattr(self._source.response, "tool_calls", ())
+
+
+@final
+class LLMStreamResponse(StreamInfo):
+    """An answer on its way, to be read once, in one of three ways.
+
+    ::
+
+        async for text in stream: ...            # raises StreamInterruptedError if it breaks
+        response = await stream.collect()        # if it breaks, the next target begins anew
+        async for event in stream.events(): ...  # TextDelta, ToolCallDelta, StreamRestarted
+
+    ``async with stream:`` or ``await stream.aclose()`` closes it before its end; it is also closed
+    when nobody holds it any more.
+
+    Raises, while it is read:
+        StreamInterruptedError: it broke, and no target is left, or its text was already shown;
+            ``partial_content`` has it.
+        DeadlineExceededError: the call's deadline is spent.
+        ContentPolicyError: a safety system cut the answer.
+        ProviderError: no other target could serve; this is the last one's error.
+        RuntimeError: it was read before, or closed.
+    """
+
+    __slots__ = ("__weakref__", "_is_claimed")
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._is_claimed = False
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self._claim().read(_texts_of)
@@ -196,6 +205,11 @@ class ChunkStream:
 
         self._source = source
         self._chunks = source.read(asked_for)
+
+    @property
+    def total_cost(self) -> float | None:
+        """US dollars for all answers that came, None until the end, and if one has no price."""
+        return getattr(self._source.response, "total_cost", None)
 
     def __aiter__(self) -> Self:
         return self

@@ -47,9 +47,9 @@ ROOMS = (
     {"candidate"},
     {"structured", "streaming"},
     {"signature", "configuration"},
-    {"environment"},
+    {"environment", "sync"},
     {"cascade"},
-    {"__init__"},
+    {"__init__", "litellm_provider"},
     {"testing"},
 )
 
@@ -199,8 +199,8 @@ def test_checks_for_a_vendor_are_found(code: str) -> None:
     assert list(vendor_checks_in(ast.parse(code)))
 
 
-#: Characters. The design asks for 185,000 before conversations and all that followed them.
-LARGEST = 238_000
+#: Characters. The design asks for 235,000, with telemetry and more, which is still to come.
+LARGEST = 263_000
 
 
 def test_the_package_does_not_grow() -> None:
@@ -337,12 +337,21 @@ PRINTS = {
         r"call 6: asked anthropic +I am back. +anthropic is closed",
         r"No keys in .env or the environment",
     ],
+    "litellm_model_name": [
+        r"^can call tools: \w+\nanswered: A majordomo\.\nstreamed: A majordomo\.\n",
+        r"failed with LiteLLM's own exception: RateLimitError 429\nanthropic/\S+ #1: 401 Auth",
+        r"\nopenai/gpt-5.5 #1: 429 RateLimitError after",
+    ],
     "structured": [
         r"\{'currency': 'EUR', 'items': 3\}\nA-17 99.50 False\n\['A-18'\]\na letter from Ann\n",
         r"error: .* not of type Invoice: total: Input should be a valid decimal",
         r"corrected: 99.50 after - total: Input should be a valid decimal",
         r"failed over: 99.50 from gemini",
         r"asked 2 time\(s\), now by json_mode; failed over: False\nasked 1 time\(s\), now by",
+    ],
+    "sync_script": [
+        r"^The majordomo. from openai\nRome has 2,800,000 people\n",
+        r"\none … two … three …\n8 answers from 8 threads\n$",
     ],
     "with_existing_litellm_app": [r"^before: Blue.\nafter:  Blue.\n$"],
 }

@@ -42,6 +42,7 @@ from majordomo_cascade import (
     errors,
     testing,
 )
+from majordomo_cascade.sync import SyncStream
 from majordomo_cascade.testing import (
     Behaviour,
     BrokenStream,
@@ -142,6 +143,48 @@ async def test_types_of_the_drop_in() -> None:
         [{"role": "user", "content": "x"}], mock_response="x"
     )
     assert_type(answer, Any)  # LiteLLM's own
+
+
+def test_types_of_the_blocking_side() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"])
+    text = cascade.sync.get_response("Hello", "Be brief.", max_tokens=9, mock_response="x")
+    assert_type(text, LLMResponse[str])
+    anything = cascade.sync.get_json_response("Hello", mock_response="{}")
+    assert_type(anything.content, dict[str, Any] | list[Any])
+    city = cascade.sync.get_structured_json_response(
+        City, "Hello", mock_response='{"name": "Rome"}'
+    )
+    assert_type(city, LLMStructuredResponse[City])
+    by_keyword = cascade.sync.get_structured_json_response(
+        response_model=list[City], user_prompt="Hello", timeout=9, mock_response="[]"
+    )
+    assert_type(by_keyword.content, list[City])
+    union = cascade.sync.get_structured_json_response(
+        City | int, "Hello", mock_response='{"value": 5}'
+    )
+    assert_type(union.content, City | int)
+    answer = cascade.sync.completion([{"role": "user", "content": "x"}], mock_response="x")
+    assert_type(answer, Any)  # LiteLLM's own
+    assert_type(cascade.sync.health, tuple[TargetHealth, ...])
+
+
+def test_types_of_blocking_streams() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"], mock_response="x")
+    stream = cascade.sync.get_response_stream("Hello", deadline=9)
+    assert_type(stream, SyncStream)
+    for text in stream:
+        assert_type(text, str)
+    assert_type(stream.provider, str)
+    assert_type(stream.failed_over, bool)
+    assert_type(stream.attempts, tuple[Attempt, ...])
+    assert_type(stream.usage, Usage | None)
+    assert_type(stream.cost, float | None)
+    assert_type(stream.finish_reason, str | None)
+    for event in cascade.sync.get_response_stream("Hello").events():
+        assert_type(event, TextDelta | ToolCallDelta | StreamRestarted)
+    with cascade.sync.get_response_stream("Hello") as stream:
+        assert_type(stream, SyncStream)
+        assert_type(stream.collect(), LLMResponse)
 
 
 def test_types_of_errors() -> None:

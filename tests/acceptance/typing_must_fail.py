@@ -107,6 +107,22 @@ async def wrong_ways_to_ask(cascade: LLMCascade) -> None:
     cascade.health[0].state = "open"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def wrong_uses_of_the_blocking_side(cascade: LLMCascade) -> None:
+    cascade.sync.get_response(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.get_response("Hello", temperature="hot")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.get_response(messages="Hello")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.get_json_response("Hello", timeout="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.get_structured_json_response("Hello")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.get_structured_json_response(City, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.get_response_stream("Hello", deadline="9")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.completion("Hello")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cascade.sync.get_response("Hello", "Be brief.", "Be kind.")  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
+    cascade.sync.completion()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cascade.sync.get_structured_json_response(City, "Hello").content.nam  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    cascade.sync.get_response_stream("Hello").text  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    cascade.sync = cascade.sync  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
 async def wrong_uses_of_responses(
     cascade: LLMCascade, response: LLMResponse, stream: LLMStreamResponse
 ) -> None:
