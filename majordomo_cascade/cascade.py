@@ -396,6 +396,25 @@ class LLMCascade:
                 response=response,
             )
 
+    def register(self, name: str) -> None:
+        """Let LiteLLM serve ``model="cascade/<name>"`` by this cascade, in the whole process.
+
+        Whatever is registered as ``name`` is replaced. LiteLLM is told what all targets can do.
+
+        Raises:
+            ConfigurationError: the name is "env", or not made of letters, digits, "-", "_", ".".
+        """
+        from .gateway.provider import provider_of  # noqa: PLC0415 - it imports LiteLLM
+
+        provider_of(build_by_name).register(name, self)
+
+    @staticmethod
+    def unregister(name: str) -> None:
+        """Take ``cascade/<name>`` away from LiteLLM, if it is there."""
+        from .gateway.provider import provider_of  # noqa: PLC0415 - it imports LiteLLM
+
+        provider_of(build_by_name).unregister(name)
+
     def _twin(self, targets: list[Target], clock: Clock, without: Sequence[str]) -> LLMCascade:
         """Return the same cascade with other targets and clock, ``without`` some parameters."""
         config = {name: value for name, value in self._config.items() if name not in without}
@@ -458,6 +477,16 @@ class SyncCascade(Blocking[LLMCascade]):
 
     def __repr__(self) -> str:
         return f"{self._cascade!r}.sync"
+
+
+def build_by_name(name: str) -> LLMCascade | None:
+    """Return the cascade that a model's name spells: ``env``, or a chain; None if it spells none.
+
+    A chain is such as ``anthropic/claude-sonnet-5-5,openai/gpt-5.5``.
+    """
+    if name == "env":
+        return LLMCascade.from_env()
+    return LLMCascade(name.split(",")) if "/" in name else None
 
 
 def _build(config: dict[str, Any], clock: Clock | None = None) -> LLMCascade:

@@ -44,6 +44,7 @@ def cost_of(litellm: Any, raw: Any, notes: Mapping[str, Any], target: Target) ->
         if cost:
             return float(cost)
         prices = litellm.get_model_info(target.model, custom_llm_provider=target.provider)
+        prices = litellm.model_cost.get(prices["key"], prices)  # where an unknown price is not 0
         is_free = prices["input_cost_per_token"] == prices["output_cost_per_token"] == 0
     except Exception:
         return None

@@ -37,6 +37,9 @@ class ErrorBoundary:
         for link in chain(error):
             if link.__context__ is outside:  # Python puts there what the caller is handling
                 link.__context__ = None
+        for link in chain(error):
+            if isinstance(link, MajordomoError) and link is not error:
+                raise link from link.__cause__  # the target is another cascade
         ours = our_error(self._evidence(error), self.target, self._key_advice)
         if ours is error:
             return
