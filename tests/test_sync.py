@@ -16,6 +16,7 @@ from typing import Any
 import litellm
 import pytest
 from conftest import ALL_WIRES, Gate, Serve, until
+from litellm.integrations.custom_logger import CustomLogger
 
 from majordomo_cascade import (
     AuthenticationError,
@@ -358,6 +359,22 @@ def test_all_threads_share_one_thread_for_their_calls(serve: Serve) -> None:
         list(pool.map(cascade.sync.get_response, ["Hello"] * 10))
     assert len(seen) == 10
     assert len({*seen, threading.get_ident()}) == 2
+
+
+def test_litellms_callbacks_hear_of_every_call(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = threading.Semaphore(0)
+
+    class Listener(CustomLogger):  # type: ignore[misc]
+        async def async_log_success_event(self, *_: Any, **__: Any) -> None:
+            heard.release()
+
+    monkeypatch.setattr(litellm, "callbacks", [Listener()])
+    cascade = LLMCascade([serve().target()])
+    for _ in range(5):
+        cascade.sync.get_response("Hello")
+    assert all(heard.acquire(timeout=30) for _ in range(5))
 
 
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody")

@@ -17,8 +17,10 @@ from majordomo_cascade import (
     ContentPolicyError,
     InvalidResponseError,
     MajordomoError,
+    PermissionDeniedError,
     ProviderConnectionError,
     ProviderError,
+    ProviderSetupError,
     ProviderTimeoutError,
     ProviderUnavailableError,
     RateLimitError,
@@ -290,6 +292,29 @@ def test_the_vendors_id_of_a_request_is_kept(name: str) -> None:
 def test_a_vendors_words_are_quoted_up_to_a_length() -> None:
     said = told(answered(418, {"error": {"message": "x" * 1000}}))[1]
     assert said == f"HTTP 418: {'x' * 290}…"
+
+
+@pytest.mark.parametrize(
+    ("status", "module", "expected"),
+    [
+        (401, "litellm.llms.new_vendor.chat", AuthenticationError),
+        (403, "litellm.main", PermissionDeniedError),
+        (400, "litellm.llms.new_vendor.chat", ProviderSetupError),
+        (500, "litellm.litellm_core_utils.prompt_templates.factory", ProviderSetupError),
+        (500, "litellm.utils", ValueError),
+        (500, "litellm.integrations.custom_logger", ValueError),
+        (500, "application", ValueError),
+    ],
+)
+def test_what_litellm_does_for_one_provider_is_told_from_what_it_does_for_all(
+    status: int, module: str, expected: type[Exception]
+) -> None:
+    cause = ValueError("nothing that has a row")
+    with pytest.raises(ValueError, match="nothing"):
+        exec("raise cause", {"__name__": module, "cause": cause})
+    error = made_of(cause)
+    error.status_code = status  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+    assert type(mapped(error)) is expected
 
 
 def test_a_bug_is_handed_back_as_it_is() -> None:
