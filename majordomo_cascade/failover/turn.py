@@ -51,6 +51,12 @@ class Turn(Generic[C]):
         self._is_last = not call.left
         self._enter()
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for one attempt: the call's, or else the target's."""
+        limit = self.call.limits.timeout
+        return self.target.timeout if limit is NOT_GIVEN else limit
+
     async def take(self, ask: Ask[C, T]) -> T:
         """Return what ``ask`` returns, and tell the target's breaker how it went."""
         try:
@@ -71,9 +77,8 @@ class Turn(Generic[C]):
         if call.remaining() <= 0:
             raise self.out_of_time()
         self.number += 1
-        limits = call.limits
-        timeout = self.target.timeout if limits.timeout is NOT_GIVEN else limits.timeout
-        first = limits.first_token_timeout if call.is_stream else None
+        timeout = self.timeout
+        first = call.limits.first_token_timeout if call.is_stream else None
         if first is not None and (timeout is None or first < timeout):
             return RunningAttempt(self, first, "first_token_timeout")
         return RunningAttempt(self, timeout, "timeout")

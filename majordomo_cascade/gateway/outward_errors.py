@@ -1,5 +1,6 @@
 """This package's errors as LiteLLM's exceptions, for hosts that ask through LiteLLM."""
 
+from functools import cache
 from typing import Any
 
 import httpx
@@ -33,8 +34,31 @@ OUTWARD: dict[type[MajordomoError], str] = {
     errors.ProviderSetupError: "InternalServerError",
 }
 
+WRAPPER: Any = litellm.exceptions.MidStreamFallbackError
+
 #: The statuses of the classes that need a response, or hand its headers on.
 STATUSES = {"PermissionDeniedError": 403, "RateLimitError": 429}
+
+
+def keep_class(error: Exception) -> None:
+    """Let a host's ``except`` catch the error of a stream by its class.
+
+    LiteLLM raises a MidStreamFallbackError instead of whatever has the status 429 or 5xx. Since
+    1.110 it hands on what is one already.
+    """
+    kind: Any = type(error)
+    status = getattr(error, "status_code", 0)
+    if (status == 429 or status >= 500) and not issubclass(WRAPPER, kind):
+        error.__class__ = _both(kind)
+        vars(error)["original_exception"] = None
+
+
+@cache
+def _both(kind: Any) -> Any:
+    """Return a class that is of a kind, and LiteLLM's wrapper as well."""
+    if issubclass(kind, WRAPPER):
+        return kind
+    return type(kind.__name__, (kind, WRAPPER), {"__module__": kind.__module__})
 
 
 def outward(error: MajordomoError, provider: str, model: str) -> Exception:

@@ -11,7 +11,7 @@ import litellm
 
 from ..errors import ConfigurationError, MajordomoError
 from ..options import Target
-from .outward_errors import outward
+from .outward_errors import keep_class, outward
 from .portal import SyncIterator, portal
 
 PROVIDER = "cascade"
@@ -97,8 +97,8 @@ class CascadeProvider(litellm.CustomLLM):  # type: ignore[misc] # LiteLLM's type
         LiteLLM drops what comes after a finish reason, and then guesses the usage.
         """
         reason = usage = None
-        stream = stream or await self._open(call)
         try:
+            stream = stream or await self._open(call)
             with self._outward_errors(call):
                 async for chunk in stream:
                     usage = getattr(chunk, "usage", None) or usage
@@ -107,8 +107,12 @@ class CascadeProvider(litellm.CustomLLM):  # type: ignore[misc] # LiteLLM's type
                     if chunk.choices:
                         text = chunk.choices[0].delta.content or ""
                         yield _piece(text=text, original_chunk=chunk)
+        except Exception as error:
+            keep_class(error)
+            raise
         finally:
-            await stream.aclose()
+            if stream:
+                await stream.aclose()
         _bill(call, stream.total_cost)
         counts = usage and usage.model_dump()
         yield _piece(is_finished=True, finish_reason=reason or "stop", usage=counts)

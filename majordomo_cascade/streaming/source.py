@@ -11,7 +11,6 @@ from ..candidate import Candidate, respond
 from ..errors import DeadlineExceededError, MajordomoError, ProviderError, StreamInterruptedError
 from ..failover import Call, RunningAttempt, TimeLimit, Turn, Verdict, serve
 from ..gateway import NO_LIMIT, ChunkReader, Completion, Session, StreamState
-from ..options import NOT_GIVEN
 from ..request import Message
 from ..responses import LLMResponse
 
@@ -30,11 +29,9 @@ class StreamQuestion:
 
     async def ask(self, turn: Turn[Candidate]) -> tuple[RunningAttempt, ChunkReader]:
         """Ask one target. Returns when the first content has come."""
-        limits = turn.call.limits
-        silence = limits.stall_timeout or NO_LIMIT
-        timeout = turn.target.timeout if limits.timeout is NOT_GIVEN else limits.timeout
+        silence = turn.call.limits.stall_timeout or NO_LIMIT
         # LiteLLM's timeout is for each read.
-        sent = {**self.params, "timeout": max(timeout or NO_LIMIT, silence)}
+        sent = {**self.params, "timeout": max(turn.timeout or NO_LIMIT, silence)}
 
         def last_words() -> asyncio.Timeout:
             seconds = min(LAST_WORDS, silence / 2, turn.call.remaining() / 2)

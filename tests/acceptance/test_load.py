@@ -223,8 +223,10 @@ class Inventory(logging.Handler):
         for _ in range(3):  # the event loop closes generators that are garbage, and frees more
             gc.collect()
             await asyncio.sleep(0)
-        with contextlib.suppress(AssertionError):
-            await until(lambda: not self._new_tasks() and open_files() <= self._files)
+        for _ in range(5):  # the providers close their ends in threads of their own
+            with contextlib.suppress(AssertionError):
+                await until(lambda: not self._new_tasks() and open_files() <= self._files)
+                break
         for provider in self._providers:
             provider.requests.clear()
         objects = our_objects()

