@@ -330,6 +330,11 @@ def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
 # Examples.
 
 PRINTS = {
+    "fastapi_stream": [
+        r'200\n  data: "He"\n  data: " runs"\n  data: " the"\n  data: " house\."\n  data: \{"served": '
+        r'"openai/gpt-5\.4-mini", "cost": 3e-05\}\n2\.',
+        r'200\n  data: "He"\n  OpenAI\'s stream was closed',
+    ],
     "failover": [
         r"anthropic/claude-sonnet-5-5 +3  529 ProviderUnavailableError",
         r"gemini/gemini-3.8-flash +3  429 RateLimitError +\d\.\d+ +0\.200 +-",
