@@ -10,10 +10,10 @@ LOCK = $(VENV)-lock/bin/uv pip compile pyproject.toml --universal --python-versi
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
-.PHONY: help demo test lint soak canary mutants bench lock audit build clean
+.PHONY: help demo test lint soak canary frameworks mutants bench lock audit build clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/runtime ## run examples/failover.py: no keys, no network
 	@$(BIN)/python examples/failover.py
@@ -32,6 +32,9 @@ soak: $(VENV)/dev ## look for lost calls and leaks, with 1,000 calls at once, fo
 
 canary: $(VENV)/runtime ## run the tests on the newest LiteLLM; report changes in build/canary.md
 	@PYTHON=$(BIN)/python .ci/canary
+
+frameworks: | $(BIN)/python ## run agent frameworks on a cascade, in environments of their own (ONLY="adk mem0")
+	@$(BIN)/python tools/frameworks/run.py $(ONLY)
 
 mutants: | $(BIN)/python ## find code that no test checks (ROOMS="failover.retry gateway.errors")
 	@$(BIN)/python -m venv $(VENV)-mutants

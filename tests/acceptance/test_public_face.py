@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = Path(majordomo_cascade.__file__).parent
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: The blocks of this page need frameworks that are not installed here: `make frameworks` runs them.
+FRAMEWORKS = ROOT / "docs" / "frameworks.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TEST_EXAMPLE = ROOT / "examples" / "unit_test_with_mocks.py"
 
@@ -286,6 +288,7 @@ BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", re.DOTALL)
 BLOCKS = [
     pytest.param(page, code, output, id=f"{page.stem}-{number}")
     for page in PAGES
+    if page != FRAMEWORKS
     for number, (code, output) in enumerate(BLOCK.findall(page.read_text()), start=1)
 ]
 
