@@ -10,10 +10,10 @@ LOCK = $(VENV)-lock/bin/uv pip compile pyproject.toml --universal --python-versi
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS := True
 
-.PHONY: help demo test lint soak canary frameworks mutants bench lock audit build clean
+.PHONY: help demo test lint soak canary frameworks mutants bench lock audit build clean proxy proxy-test
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/runtime ## run examples/failover.py: no keys, no network
 	@$(BIN)/python examples/failover.py
@@ -46,6 +46,12 @@ mutants: | $(BIN)/python ## find code that no test checks (ROOMS="failover.retry
 bench: $(VENV)-bench/installed ## compare with the alternatives in 10 minutes (QUICK=1: 3, no report)
 	@cd tools && ../$(VENV)-bench/bin/python -m benchmarks \
 		$(if $(QUICK),--quick) $(if $(REPORT),--report)
+
+proxy: $(VENV)-proxy/installed ## start LiteLLM's proxy with examples/proxy/config.yaml, on port 4000
+	$(VENV)-proxy/bin/litellm --config examples/proxy/config.yaml --host 127.0.0.1 --port 4000
+
+proxy-test: $(VENV)-proxy/installed ## ask that proxy through an outage, on fake providers
+	$(VENV)-proxy/bin/python -m pytest --quiet -c tools/proxy/pytest.ini tools/proxy
 
 lock: | $(BIN)/python ## update both lock files to the newest versions allowed
 	@$(BIN)/python -m venv $(VENV)-lock
@@ -81,6 +87,12 @@ $(VENV)/dev: pyproject.toml requirements-dev.lock | $(BIN)/python
 	$(BIN)/python $(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	$(BIN)/python $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/runtime
+
+$(VENV)-proxy/installed: pyproject.toml tools/proxy/requirements.txt
+	@test -x $(VENV)-proxy/bin/python || $(PYTHON) -m venv $(VENV)-proxy
+	$(VENV)-proxy/bin/python $(PIP) install --upgrade pip
+	$(VENV)-proxy/bin/python $(PIP) install -e . -r tools/proxy/requirements.txt
+	@touch $@
 
 # The alternatives bring a hundred packages, so they get an environment of their own.
 # Older pips cannot resolve them.

@@ -30,6 +30,7 @@ GOAL = 0.9
 
 #: The tests in tests/ that answer for a module, besides its wing's or test_<module>*.py.
 ALSO_TESTED_BY = {
+    "__init__": ("test_responses.py",),
     "candidate": (
         "failover/test_failover_order.py",
         "failover/test_health.py",
@@ -49,6 +50,9 @@ ALSO_TESTED_BY = {
     ),
     "gateway.catalog": ("test_request.py",),
     "gateway.history": ("acceptance/test_conversations.py",),
+    "gateway.outward_errors": ("test_litellm_provider.py",),
+    "gateway.portal": ("test_sync.py",),
+    "gateway.provider": ("test_litellm_provider.py",),
     "errors": ("failover/test_failover_order.py", "structured/test_structured.py"),
     "options": (
         "test_errors.py",

@@ -334,8 +334,8 @@ def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
 
 PRINTS = {
     "fastapi_stream": [
-        r'200\n  data: "He"\n  data: " runs"\n  data: " the"\n  data: " house\."\n  data: \{"served": '
-        r'"openai/gpt-5\.4-mini", "cost": 3e-05\}\n2\.',
+        r'200\n  data: "He"\n  data: " runs"\n  data: " the"\n  data: " house\."\n',
+        r'\n  data: \{"served": "openai/gpt-5\.4-mini", "cost": 3e-05\}\n2\.',
         r'200\n  data: "He"\n  OpenAI\'s stream was closed',
     ],
     "failover": [
