@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from ..errors import ContentPolicyError, InvalidResponseError, ResponseTruncatedError
 from ..options import Target
 from ..responses import Usage
@@ -99,7 +101,10 @@ class Completion:
 
 def _has_refusal(message: Any) -> bool:
     """Find OpenAI's ``refusal``, which LiteLLM keeps in one place or another by version."""
-    refusal = getattr(message, "refusal", None)
+    if isinstance(message, BaseModel):  # pydantic is slow to miss an attribute
+        refusal = vars(message).get("refusal") or (message.model_extra or {}).get("refusal")
+    else:
+        refusal = getattr(message, "refusal", None)
     if not refusal:
         others = getattr(message, "provider_specific_fields", None)
         refusal = others.get("refusal") if isinstance(others, dict) else None
