@@ -129,7 +129,7 @@ async def soak(seconds: float) -> bool:
             took = time.monotonic() - began
             print(
                 f"round {number}: {CALLS - lost} answered, {lost} lost, {len(left.tasks)} tasks, "
-                f"{left.files:+d} files, {left.objects.total()} objects, {memory():.0f} MB, "
+                f"{len(left.files)} files, {left.objects.total()} objects, {memory():.0f} MB, "
                 f"{took:.1f} s",
                 flush=True,
             )

@@ -173,11 +173,11 @@ class Leftovers:
     pending: int
     """Requests that the providers still answer."""
     tasks: list[str]
-    files: int
+    files: list[str]
     objects: Counter[str]
 
     def __bool__(self) -> bool:
-        return bool(self.complaints or self.pending or self.tasks or self.files > 0 or self.objects)
+        return bool(self.complaints or self.pending or self.tasks or self.files or self.objects)
 
 
 class Inventory(logging.Handler):
@@ -225,7 +225,7 @@ class Inventory(logging.Handler):
             await asyncio.sleep(0)
         for _ in range(5):  # the providers close their ends in threads of their own
             with contextlib.suppress(AssertionError):
-                await until(lambda: not self._new_tasks() and open_files() <= self._files)
+                await until(lambda: not self._new_tasks() and not open_files() - self._files)
                 break
         for provider in self._providers:
             provider.requests.clear()
@@ -235,7 +235,7 @@ class Inventory(logging.Handler):
             complaints=self.complaints + [str(each.message) for each in warned],
             pending=pending,
             tasks=list(map(str, self._new_tasks())),
-            files=open_files() - self._files,
+            files=sorted(open_files() - self._files),
             objects=objects,
         )
 
@@ -260,10 +260,14 @@ def is_litellms(task: asyncio.Task[Any]) -> bool:
     return getattr(task.get_coro(), "__qualname__", "") == "LoggingWorker._worker_loop"
 
 
-def open_files() -> int:
-    """Return how many files and sockets this process has open; 0 if that can't be seen."""
+def open_files() -> set[str]:
+    """Return the files and sockets that this process has open; none if that can't be seen."""
+    found = set()
     folder = Path("/proc/self/fd")
-    return sum(1 for _ in folder.iterdir()) if folder.exists() else 0
+    for entry in list(folder.iterdir()) if folder.exists() else ():
+        with contextlib.suppress(FileNotFoundError):  # it is closed by now, as the folder itself
+            found.add(f"{entry.name}: {entry.readlink()}")
+    return found
 
 
 def our_objects() -> Counter[str]:

@@ -40,6 +40,7 @@ TEST_EXAMPLE = ROOT / "examples" / "unit_test_with_mocks.py"
 
 #: The rooms, from the bottom to the top. Each imports only from rooms below its own line.
 ROOMS = (
+    {"tables"},
     {"errors"},
     {"options"},
     {"request"},
@@ -209,7 +210,7 @@ def test_checks_for_a_vendor_are_found(code: str) -> None:
 
 
 #: Characters. The design asks for 235,000, with telemetry and more, which is still to come.
-LARGEST = 264_000
+LARGEST = 320_000
 
 
 def test_the_package_does_not_grow() -> None:
