@@ -20,6 +20,7 @@ from .errors import (
 )
 from .failover import (
     Call,
+    CascadeHealth,
     Clock,
     Limits,
     Rules,
@@ -195,9 +196,9 @@ class LLMCascade:
 
     @property
     def health(self) -> tuple[TargetHealth, ...]:
-        """The health of each target, in order of preference."""
+        """The health of each target, in order of preference; printed as a table."""
         now = self._rules.clock.now()
-        return tuple(each.health(now) for each in self._candidates)
+        return CascadeHealth(each.health(now) for each in self._candidates)
 
     def reset_health(self) -> None:
         """Forget how the targets did, as if the cascade were new: for tests, and after a repair.

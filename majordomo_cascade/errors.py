@@ -33,7 +33,10 @@ pickle, and they may quote the prompt.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
+
+from .tables import html_trail
 
 if TYPE_CHECKING:
     from .responses import Attempt, LLMResponse
@@ -49,6 +52,9 @@ class MajordomoError(Exception):
 
     def __post_init__(self) -> None:
         super().__init__(self.message)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{type(self).__name__}: {escape(str(self))}</p>{html_trail(self.attempts)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args, {**self.__dict__, "original_error": None}

@@ -10,6 +10,7 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import TypeVar  # with a default, which Python has since 3.13
 
 from .redaction import known_keys, redact
+from .tables import dollars, html_trail
 
 T = TypeVar("T", default=str)
 
@@ -60,14 +61,19 @@ class Attempt:
     call_id: str = ""
     """The same for all attempts of a call, and in its log records."""
 
+    @property
+    def result(self) -> str:
+        """The status and class of the error, as ``429 RateLimitError``, or else the outcome."""
+        if self.error is None:
+            return self.outcome
+        status = getattr(self.error, "status_code", None)
+        kind = type(self.error).__name__
+        return f"{status} {kind}" if status else kind
+
     def __str__(self) -> str:
         """Return ``openai/gpt-5.5 #2: 429 RateLimitError after 0.41 s``."""
-        status = getattr(self.error, "status_code", None)
-        result = type(self.error).__name__ if self.error else self.outcome
-        if status:
-            result = f"{status} {result}"
         name = self.target or f"{self.provider}/{self.model}"
-        return f"{name} #{self.number}: {result} after {self.seconds:.2f} s"
+        return f"{name} #{self.number}: {self.result} after {self.seconds:.2f} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +126,13 @@ class LLMResponse(Generic[T]):
         return told
 
     def _served(self) -> str:
-        cost = "unknown cost"
-        if self.total_cost is not None:
-            cost = "$" + f"{self.total_cost:.9f}".rstrip("0").rstrip(".")
+        cost = "unknown cost" if self.total_cost is None else dollars(self.total_cost)
         name = self.target or f"{self.provider}/{self.model}"
         return f"{name}, {self.latency:.2f} s, {cost}"
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{escape(str(attempt))}</td></tr>" for attempt in self.attempts)
-        return (
-            f"<pre style='white-space: pre-wrap'>{escape(str(self.content))}</pre>"
-            f"<p>{escape(self._served())}</p><table>{rows}</table>"
-        )
+        content = f"<pre style='white-space: pre-wrap'>{escape(str(self.content))}</pre>"
+        return f"{content}<p>{escape(self._served())}</p>{html_trail(self.attempts)}"
 
 
 def _values(record: Any) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .responses import Attempt
 
 Rows = Sequence[Sequence[object]]
 
@@ -27,6 +31,28 @@ def html_table(columns: Sequence[str], rows: Rows) -> str:
     head = "".join(f"<th style='{_CELL}'>{escape(each)}</th>" for each in columns)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def html_trail(attempts: Iterable[Attempt]) -> str:
+    """Return attempts as a table in HTML."""
+    columns = ("target", "attempt", "result", "seconds", "waited", "cost")
+    return html_table(columns, [_told(each) for each in attempts])
+
+
+def dollars(cost: float | None) -> str:
+    """Return US dollars as text, all digits that count."""
+    return "unknown" if cost is None else "$" + f"{cost:.9f}".rstrip("0").rstrip(".")
+
+
+def _told(attempt: Attempt) -> tuple[str, ...]:
+    return (
+        attempt.target or f"{attempt.provider}/{attempt.model}",
+        str(attempt.number),
+        attempt.result,
+        f"{attempt.seconds:.2f}",
+        f"{attempt.waited:.2f}",
+        "" if attempt.usage is None else dollars(attempt.cost),
+    )
 
 
 def _cell(value: object) -> str:

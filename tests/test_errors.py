@@ -114,7 +114,8 @@ async def test_a_notebook_shows_the_answer_its_server_its_cost_and_the_trail() -
     assert response.total_cost is not None
     assert f"${response.total_cost:.6f}" in shown
     for attempt in response.attempts:
-        assert str(attempt) in shown
+        assert f">{attempt.target}</td>" in shown
+        assert f">{attempt.result}</td>" in shown
 
 
 async def test_a_notebook_says_that_a_cost_is_unknown() -> None:

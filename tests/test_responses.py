@@ -12,6 +12,8 @@ from pydantic import BaseModel, SecretStr
 import majordomo_cascade
 from majordomo_cascade import (
     Attempt,
+    AuthenticationError,
+    CircuitBreaker,
     LLMCascade,
     LLMResponse,
     ProviderError,
@@ -138,3 +140,28 @@ def test_the_version_is_the_installed_one() -> None:
     from importlib.metadata import version
 
     assert majordomo_cascade.__version__ == version("majordomo_cascade")
+
+
+async def test_an_error_and_the_health_show_themselves_in_a_notebook() -> None:
+    breaker = CircuitBreaker(failures=1, cooldown=10)
+    cascade = LLMCascade(BOTH, retry=ONCE, breaker=breaker)
+    with simulate(cascade, Status(503, "<b>busy</b>"), Status(401)) as simulation:
+        with pytest.raises(AuthenticationError) as caught:
+            await simulation.cascade.get_response("Hello")
+        health = simulation.cascade.health
+    shown = caught.value._repr_html_()
+    assert "AuthenticationError: all 2 targets failed" in shown
+    for text in ("openai/gpt-4.1", "503 ProviderUnavailableError", "401 AuthenticationError"):
+        assert f">{text}</td>" in shown
+    assert "<b>" not in shown
+    shown = health._repr_html_()  # type: ignore[attr-defined]
+    for text in ("openai/gpt-4.1", "open", "10.0", "json_schema"):
+        assert f">{text}</td>" in shown
+    line = str(health).splitlines()[1]
+    assert line.split() == ["openai/gpt-4.1", "open", "1", "10.0", "json_schema"]
+
+
+def test_an_error_without_attempts_shows_its_message() -> None:
+    shown = ProviderError("a < b")._repr_html_()
+    assert "ProviderError: a &lt; b" in shown
+    assert "<tbody></tbody>" in shown

@@ -2,13 +2,14 @@
 
 from .call import Call, Limits, Rules
 from .clock import Clock, SystemClock
-from .health import Breaker, TargetHealth, Verdict
+from .health import Breaker, CascadeHealth, TargetHealth, Verdict
 from .order import serve
 from .turn import RunningAttempt, TimeLimit, Turn
 
 __all__ = [
     "Breaker",
     "Call",
+    "CascadeHealth",
     "Clock",
     "Limits",
     "Rules",

@@ -20,6 +20,7 @@ from ..errors import (
     UnsupportedRequestError,
 )
 from ..options import CircuitBreaker, Mode
+from ..tables import Rows, html_table, text_table
 
 State = Literal["closed", "open", "half_open"]
 
@@ -79,6 +80,27 @@ class TargetHealth:
     """How it is asked for JSON: as the Target or LiteLLM says, or lower if it refused that."""
     target: str = field(default="", compare=False)
     """Its name."""
+
+
+class CascadeHealth(tuple[TargetHealth, ...]):
+    """The health of each target; prints itself, and shows itself in a notebook, as a table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return text_table(_COLUMNS, self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(_COLUMNS, self._rows())
+
+    def _rows(self) -> Rows:
+        return [
+            (each.target, each.state, each.failures, f"{each.cooldown:.1f}", each.structured_output)
+            for each in self
+        ]
+
+
+_COLUMNS = ("target", "state", "failures", "cooldown", "structured_output")
 
 
 @dataclass(slots=True, weakref_slot=True)
