@@ -261,6 +261,7 @@ class FakeProvider:
         self.pending = 0  # requests that are being answered
         self.silent = 0  # those that met a silence
         self.on_silence: Callable[[], None] = lambda: None  # called in the server's thread
+        self._running = Future[None]()
         self._closed = Future[None]()
 
     def __enter__(self) -> Self:
@@ -270,6 +271,7 @@ class FakeProvider:
         serving = self._serve(listener)
         self._thread = threading.Thread(target=asyncio.run, args=[serving], daemon=True)
         self._thread.start()
+        self._running.result()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -293,6 +295,7 @@ class FakeProvider:
 
     async def _serve(self, listener: socket.socket) -> None:
         server = await asyncio.start_server(self._answer, sock=listener, backlog=2048)
+        self._running.set_result(None)
         await asyncio.wrap_future(self._closed)
         server.close()
 

@@ -223,10 +223,8 @@ class Inventory(logging.Handler):
         for _ in range(3):  # the event loop closes generators that are garbage, and frees more
             gc.collect()
             await asyncio.sleep(0)
-        for _ in range(5):  # the providers close their ends in threads of their own
-            with contextlib.suppress(AssertionError):
-                await until(lambda: not self._new_tasks() and not open_files() - self._files)
-                break
+        with contextlib.suppress(AssertionError):  # the providers close theirs in their threads
+            await until(lambda: not self._new_tasks() and not open_files() - self._files)
         for provider in self._providers:
             provider.requests.clear()
         objects = our_objects()
