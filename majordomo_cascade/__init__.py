@@ -3,6 +3,7 @@
 import logging
 import typing
 
+from .batch import BatchItem
 from .cascade import LLMCascade
 from .errors import (
     AuthenticationError,
@@ -40,6 +41,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "BatchItem",
     "CircuitBreaker",
     "ConfigurationError",
     "ContentPolicyError",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
+from .batch import Batch, Prompts
 from .candidate import Candidate, respond
 from .configuration import check_options, rule_of, targets_of
 from .environment import options_from_environment
@@ -48,7 +50,7 @@ from .signature import takes_arguments_of, takes_type_and_arguments_of
 from .streaming import ChunkStream, LLMStreamResponse, Source, StreamQuestion
 from .structured import Form, JSONForm, type_form
 from .structured.loop import JSONQuestion
-from .sync import Blocking, blocking, blocking_for_type, blocking_stream
+from .sync import Blocking, blocking, blocking_batch, blocking_for_type, blocking_stream
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -307,11 +309,7 @@ class LLMCascade:
             ResponseParsingError: the answer is not JSON.
             ResponseTruncatedError: the answer was cut.
         """
-        if "response_format" in question.params:
-            raise BadRequestError(
-                "response_format is made from response_model here; give only one of them"
-            )
-        return await self._ask_for_json(type_form(response_model), question)
+        return await self._ask_for_json(_form_of(response_model, question), question)
 
     @takes_arguments_of(_prepare)
     async def get_response_stream(self, question: Question) -> LLMStreamResponse:
@@ -321,6 +319,69 @@ class LLMCascade:
         Arguments and errors are those of ``get_response``.
         """
         return LLMStreamResponse(await self._open(question))
+
+    @overload
+    def batch(
+        self,
+        /,
+        prompts: Prompts,
+        *,
+        response_model: None = None,
+        concurrency: int = 20,
+        progress: bool = False,
+        **arguments: Any,
+    ) -> Batch[str]: ...
+
+    @overload
+    def batch(
+        self,
+        /,
+        prompts: Prompts,
+        *,
+        response_model: TypeForm[T],
+        concurrency: int = 20,
+        progress: bool = False,
+        **arguments: Any,
+    ) -> Batch[T]: ...
+
+    def batch(
+        self,
+        /,
+        prompts: Prompts,
+        *,
+        response_model: Any = None,
+        concurrency: int = 20,
+        progress: bool = False,
+        **arguments: Any,
+    ) -> Batch[Any]:
+        """Ask many prompts side by side, and return their items as they come.
+
+        ::
+
+            async for item in cascade.batch(prompts, concurrency=20):
+                print(item.index, item.error or item.response.content)
+
+        No prompt is lost, and none stops the others: an item has a ``response`` or an ``error``.
+        The other arguments are those of ``get_response``, for each prompt.
+
+        Args:
+            prompts: strings, or lists of messages in OpenAI's format; any iterable, also an
+                asynchronous one. It is read as needed, ``concurrency`` prompts ahead at most.
+            response_model: ask for values of this type, as ``get_structured_json_response``.
+            concurrency: the most calls at once, with answers that nobody has taken yet.
+            progress: show a bar of tqdm's, where it is installed.
+
+        Raises:
+            BadRequestError: an argument cannot be used; nothing was sent.
+        """
+        question = self._prepare("any prompt", **arguments)
+        ask: Callable[..., Any] = self.get_response
+        if response_model is None:
+            _refuse_retries(question)
+        else:
+            _form_of(response_model, question)
+            ask = functools.partial(self.get_structured_json_response, response_model)
+        return Batch(functools.partial(ask, **arguments), prompts, concurrency, progress=progress)
 
     async def acompletion(
         self,
@@ -468,6 +529,7 @@ class SyncCascade(Blocking[LLMCascade]):
     get_json_response = blocking(LLMCascade.get_json_response)
     get_structured_json_response = blocking_for_type(LLMCascade.get_structured_json_response)
     get_response_stream = blocking_stream(LLMCascade.get_response_stream)
+    batch = blocking_batch(LLMCascade.batch)
     completion = blocking(LLMCascade.acompletion)
     acompletion = completion  # the name that the cascade has for it
 
@@ -495,6 +557,14 @@ def _build(config: dict[str, Any], clock: Clock | None = None) -> LLMCascade:
     if clock is not None:
         cascade._rules = replace(cascade._rules, clock=clock)
     return cascade
+
+
+def _form_of(response_model: TypeForm[T], question: Question) -> Form[T]:
+    if "response_format" in question.params:
+        raise BadRequestError(
+            "response_format is made from response_model here; give only one of them"
+        )
+    return type_form(response_model)
 
 
 def _refuse_retries(question: Question) -> None:

@@ -17,6 +17,7 @@ from typing import (
     final,
 )
 
+from .batch import Batch, BatchItem
 from .gateway import SyncIterator, portal
 from .responses import LLMResponse
 from .signature import AsksForType
@@ -71,12 +72,23 @@ def blocking_stream(
     return way  # type: ignore[no-any-return]
 
 
+def blocking_batch(
+    method: Callable[Concatenate[S, P], Batch[T]],
+) -> Callable[Concatenate[Blocking[S], P], SyncIterator[BatchItem[T]]]:
+    """Do the same for a method that returns a batch."""
+
+    async def begin(cascade: S, *args: P.args, **kwargs: P.kwargs) -> Batch[T]:
+        return method(cascade, *args, **kwargs)
+
+    return _block(functools.update_wrapper(begin, method))
+
+
 def _block(method: Callable[..., Any]) -> Callable[..., Any]:
     def ask(self: Blocking[Any], /, *args: Any, **kwargs: Any) -> Any:
         answer = portal.call(method, self._cascade, *args, **kwargs)
         if isinstance(answer, LLMStreamResponse):
             return SyncStream(answer)
-        if isinstance(answer, ChunkStream):
+        if isinstance(answer, Batch | ChunkStream):
             return SyncIterator(answer, answer.aclose)
         return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel, SecretStr
@@ -154,7 +155,7 @@ async def test_an_error_and_the_health_show_themselves_in_a_notebook() -> None:
     for text in ("openai/gpt-4.1", "503 ProviderUnavailableError", "401 AuthenticationError"):
         assert f">{text}</td>" in shown
     assert "<b>" not in shown
-    shown = health._repr_html_()  # type: ignore[attr-defined]
+    shown = cast("Any", health)._repr_html_()
     for text in ("openai/gpt-4.1", "open", "10.0", "json_schema"):
         assert f">{text}</td>" in shown
     line = str(health).splitlines()[1]

@@ -461,6 +461,18 @@ chunks = cascade.sync.completion([{"role": "user", "content": "Hello"}], stream=
 next(chunks)
 print("onetwo")
 """,
+    "half a batch": """
+import asyncio
+
+
+async def prompts():
+    yield "Hello"
+    await asyncio.Event().wait()
+
+
+items = cascade.sync.batch(prompts())
+print(next(items).response.content)
+""",
     "an error": """
 try:
     nobody = Target("openai", "gpt-4.1", api_key="a-key", api_base="http://127.0.0.1:9")
@@ -503,6 +515,27 @@ print(ask())
     assert program.stdout.readline() == "interrupted\n"
     await until(lambda: not provider.pending)
     assert program.communicate("\n") == ("later\n", "")
+
+
+async def test_ctrl_c_ends_a_batch_on_the_wire_and_is_raised(serve: Serve, start: Start) -> None:
+    provider = serve(Reply("first"), Hang())
+    provider.on_silence = lambda: program.send_signal(SIGINT)
+    program = start(
+        provider,
+        """
+try:
+    for item in cascade.sync.batch(["a", "b"], concurrency=1):
+        print(item.response.content, flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+sys.stdin.readline()
+""",
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "first\n"
+    assert program.stdout.readline() == "interrupted\n"
+    await until(lambda: not provider.pending)
+    assert program.communicate("\n") == ("", "")
 
 
 def test_a_fork_leaves_parent_and_child_able_to_ask(serve: Serve, start: Start) -> None:

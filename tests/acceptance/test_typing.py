@@ -16,6 +16,7 @@ from pydantic import BaseModel, SecretStr
 import majordomo_cascade
 from majordomo_cascade import (
     Attempt,
+    BatchItem,
     CircuitBreaker,
     ConfigurationError,
     LLMCascade,
@@ -42,6 +43,7 @@ from majordomo_cascade import (
     errors,
     testing,
 )
+from majordomo_cascade.batch import Batch
 from majordomo_cascade.sync import SyncStream
 from majordomo_cascade.testing import (
     Behaviour,
@@ -114,6 +116,43 @@ async def test_types_of_streams() -> None:
         assert_type(event, TextDelta | ToolCallDelta | StreamRestarted)
     async with await cascade.get_response_stream("Hello") as stream:
         assert_type(await stream.collect(), LLMResponse)
+
+
+async def test_types_of_batches() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"])
+    texts = cascade.batch(["Hello"], concurrency=5, progress=False, mock_response="x")
+    assert_type(texts, Batch[str])
+    async for item in texts:
+        assert_type(item, BatchItem)  # without an argument, it is that of text
+        assert_type(item, BatchItem[str])
+        assert_type(item.index, int)
+        assert_type(item.response, LLMResponse[str] | None)
+        assert_type(item.error, Exception | None)
+    messages = [[{"role": "user", "content": "Hello"}]]
+    mock = '{"name": "Rome"}'
+    async for city in cascade.batch(messages, response_model=City, deadline=9, mock_response=mock):
+        assert_type(city, BatchItem[City])
+    unions = cascade.batch(["Hello"], response_model=City | int, mock_response='{"value": 5}')
+    assert_type(unions, Batch[City | int])
+
+    async def prompts() -> AsyncIterator[str]:
+        yield "Hello"
+
+    lists = cascade.batch(prompts(), response_model=list[City], mock_response='{"value": []}')
+    assert_type(lists, Batch[list[City]])
+    assert_type(await lists.aclose(), None)
+
+
+def test_types_of_blocking_batches() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"])
+    for item in cascade.sync.batch(["Hello"], system_prompt="Be brief.", mock_response="x"):
+        assert_type(item, BatchItem[str])
+    for city in cascade.sync.batch(["Hello"], response_model=City, mock_response="{}"):
+        assert_type(city, BatchItem[City])
+    unions = cascade.sync.batch(["Hello"], response_model=City | int, mock_response="{}")
+    for union in unions:
+        assert_type(union, BatchItem[City | int])
+    assert_type(unions.close(), None)
 
 
 async def test_types_of_responses() -> None:

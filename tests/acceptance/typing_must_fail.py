@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from majordomo_cascade import (
     Attempt,
+    BatchItem,
     CircuitBreaker,
     LLMCascade,
     LLMResponse,
@@ -121,6 +122,20 @@ def wrong_uses_of_the_blocking_side(cascade: LLMCascade) -> None:
     cascade.sync.get_structured_json_response(City, "Hello").content.nam  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     cascade.sync.get_response_stream("Hello").text  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     cascade.sync = cascade.sync  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def wrong_uses_of_batches(cascade: LLMCascade, item: BatchItem[City]) -> None:
+    cascade.batch(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    cascade.batch([5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    cascade.batch(["Hello"], concurrency="20")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    cascade.batch(["Hello"], response_model=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    cascade.batch(["Hello"], City)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    for city in cascade.batch(["Hello"], response_model=City):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        del city
+    async for text in cascade.batch(["Hello"]):
+        item = text  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    item.response.content  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+    item.index = 5  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 async def wrong_uses_of_responses(
