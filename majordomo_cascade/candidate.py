@@ -66,7 +66,7 @@ def respond(
         model=turn.target.model,
         usage=completion.usage,
         cost=completion.cost,
-        total_cost=_total_cost(attempts),
+        total_cost=total_cost(attempts),
         latency=call.elapsed(),
         finish_reason=completion.finish_reason,
         attempts=attempts,
@@ -77,7 +77,7 @@ def respond(
     )
 
 
-def _total_cost(attempts: tuple[Attempt, ...]) -> float | None:
+def total_cost(attempts: tuple[Attempt, ...]) -> float | None:
     """Add up the cost of the answers that came, in US dollars; None if one has no price."""
     costs = []
     for attempt in attempts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
@@ -55,9 +55,12 @@ from .sync import Blocking, blocking, blocking_batch, blocking_for_type, blockin
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
+    from .telemetry import Operation, Telemetry
+
 T = TypeVar("T")
 
 Entry = Target | str | tuple[str, str]
+Ask = Callable[[Turn[Candidate]], Coroutine[Any, Any, tuple[T, Completion]]]
 ErrorType = type[BaseException]
 FailoverRule = ErrorType | Sequence[ErrorType] | Callable[[MajordomoError], bool]
 
@@ -104,6 +107,7 @@ class LLMCascade:
         accept: a function from a finished ``LLMResponse`` to bool. At a no, the next target is
             asked. It does not see streams.
         on_attempt: called with every ``Attempt`` as it ends. What it raises is only logged.
+        telemetry: whether calls are told to OpenTelemetry: spans and metrics, and no content.
         **params: sent with every ``litellm.acompletion`` call. A target's own beat these, a call's
             beat both, a target's ``overrides`` beat all.
 
@@ -111,7 +115,16 @@ class LLMCascade:
         ConfigurationError: the cascade cannot be built as asked.
     """
 
-    __slots__ = ("__dict__", "_accept", "_candidates", "_config", "_is_mock", "_limits", "_rules")
+    __slots__ = (
+        "__dict__",
+        "_accept",
+        "_candidates",
+        "_config",
+        "_is_mock",
+        "_limits",
+        "_rules",
+        "_telemetry",
+    )
 
     def __init__(
         self,
@@ -128,6 +141,7 @@ class LLMCascade:
         failover_on: FailoverRule = (ProviderError,),
         accept: Callable[[LLMResponse[Any]], bool] | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
+        telemetry: bool = False,
         **params: Any,
     ) -> None:
         options = {
@@ -142,6 +156,7 @@ class LLMCascade:
             "failover_on": failover_on,
             "accept": accept,
             "on_attempt": on_attempt,
+            "telemetry": telemetry,
         }
         check_options(options)
         targets = targets_of(providers)
@@ -156,6 +171,7 @@ class LLMCascade:
         self._candidates = tuple(
             Candidate(TargetClient(target, params, timeout), breaker) for target in targets
         )
+        self._telemetry = _current_telemetry() if telemetry else None
 
     @classmethod
     def from_env(
@@ -424,8 +440,7 @@ class LLMCascade:
                     if not session.goes_on(error):
                         await turn.back_off(error)
 
-        turn, (text, completion) = await serve(question.call, ask)
-        return respond(turn, text, completion)
+        return await self._answer(question, ask)
 
     async def _ask_for_json(self, form: Form[T], question: Question) -> LLMResponse[T]:
         retries = question.validation_retries
@@ -433,14 +448,30 @@ class LLMCascade:
             retries = self._config["validation_retries"]
         check = self._check_accepted
         ask = JSONQuestion(form, question.messages, question.params, retries, check).ask
-        turn, (value, completion) = await serve(question.call, ask)
-        return respond(turn, value, completion)
+        return await self._answer(question, ask)
+
+    async def _answer(self, question: Question, ask: Ask[T]) -> LLMResponse[T]:
+        """Ask the targets until one answers."""
+        served: Coroutine[Any, Any, tuple[Turn[Candidate], tuple[T, Completion]]]
+        served = serve(question.call, ask)
+        operation = self._begin_operation(question)
+        if operation is not None:
+            served = operation.watch(served)
+        turn, (content, completion) = await served
+        if operation is not None:
+            operation.end(completion)
+        return respond(turn, content, completion)
 
     async def _open(self, question: Question) -> Source:
         _refuse_retries(question)
         question.call.is_stream = True
         asked = StreamQuestion(question.messages, question.params)
-        return await Source.open(question.call, asked)
+        return await Source.open(question.call, asked, self._begin_operation(question))
+
+    def _begin_operation(self, question: Question) -> Operation | None:
+        if self._telemetry is None:
+            return None
+        return self._telemetry.begin(question.call, question.params)
 
     def _check_accepted(
         self, turn: Turn[Candidate], attempt: RunningAttempt, content: Any, completion: Completion
@@ -565,6 +596,12 @@ def _form_of(response_model: TypeForm[T], question: Question) -> Form[T]:
             "response_format is made from response_model here; give only one of them"
         )
     return type_form(response_model)
+
+
+def _current_telemetry() -> Telemetry:
+    from .telemetry import current_telemetry  # noqa: PLC0415 - it imports OpenTelemetry
+
+    return current_telemetry()
 
 
 def _refuse_retries(question: Question) -> None:

@@ -42,6 +42,9 @@ def check_options(options: Mapping[str, Any]) -> None:
             "breaker must be a CircuitBreaker, such as CircuitBreaker(failures=5), or None, "
             f"not {breaker!r}"
         )
+    telemetry = options["telemetry"]
+    if not isinstance(telemetry, bool):
+        raise ConfigurationError(f"telemetry must be True or False, not {telemetry!r}")
     for name, check in NUMBERS.items():
         check(name, options[name], ConfigurationError)
     for name, argument in FUNCTIONS.items():

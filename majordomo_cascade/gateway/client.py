@@ -115,7 +115,14 @@ class TargetClient:
 
     def sends(self, name: str, params: Params) -> bool:
         """Return whether a parameter is sent with a call that has these parameters."""
-        return self._request([], params).get(name) is not None
+        return self.setting(name, params) is not None
+
+    def setting(self, name: str, params: Params) -> Any:
+        """Return the value of a parameter in a call that has these parameters, None if unset."""
+        for level in (self.target.overrides, params):
+            if name in level:
+                return level[name]
+        return self._base.get(name)
 
     def excerpt(self, text: str, params: Params) -> str:
         """Return the beginning of an answer on one line, without the keys that it echoes."""

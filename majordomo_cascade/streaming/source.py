@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..candidate import Candidate, respond
 from ..errors import DeadlineExceededError, MajordomoError, ProviderError, StreamInterruptedError
@@ -15,6 +15,7 @@ from ..request import Message
 from ..responses import LLMResponse
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 #: Seconds that a vendor has behind the finish reason to tell the usage, and end.
 LAST_WORDS = 1.0
@@ -51,6 +52,19 @@ class StreamQuestion:
                     await turn.back_off(error)
 
 
+class Operation(Protocol):
+    """Follows the call of a stream. It heeds only the first of its ends."""
+
+    async def watch(
+        self, served: Awaitable[tuple[Turn[Candidate], T]]
+    ) -> tuple[Turn[Candidate], T]:
+        """Wait until a target begins to answer; if none does, the call has ended."""
+        ...
+
+    def end(self, completion: Completion | None = None, error: BaseException | None = None) -> None:
+        """End with an answer or an error; without both, the caller has left."""
+
+
 async def _assemble(
     turn: Turn[Candidate], attempt: RunningAttempt, chunks: ChunkReader
 ) -> Completion:
@@ -64,20 +78,25 @@ async def _assemble(
 class Source:
     """The stream that is read now, and its call."""
 
-    def __init__(self, call: Call[Candidate], question: StreamQuestion) -> None:
+    def __init__(
+        self, call: Call[Candidate], question: StreamQuestion, operation: Operation | None
+    ) -> None:
         self.call = call
         self.response: LLMResponse[str] | None = None
         """The whole answer, at the end."""
         self.time_to_first_token = 0.0
         """Seconds."""
         self._question = question
+        self._operation = operation
         self._state = StreamState.OPEN
         self._is_waiting = False
 
     @classmethod
-    async def open(cls, call: Call[Candidate], question: StreamQuestion) -> Source:
+    async def open(
+        cls, call: Call[Candidate], question: StreamQuestion, operation: Operation | None = None
+    ) -> Source:
         """Ask the targets until one begins to answer."""
-        source = cls(call, question)
+        source = cls(call, question, operation)
         await source._ask()
         source.time_to_first_token = call.elapsed()
         return source
@@ -111,6 +130,9 @@ class Source:
                 await self._ask()
                 if is_shown and restarted:
                     yield restarted(broken, self.turn.target.provider, self.turn.target.model)
+        except Exception as error:
+            self._report(error=error)
+            raise
         finally:
             await self.aclose()
 
@@ -121,10 +143,14 @@ class Source:
                 self.turn.leave(None)
             await self._end(StreamState.CLOSED, asyncio.CancelledError())
         self._state = StreamState.CLOSED
+        self._report()
 
     async def _ask(self) -> None:
         """Ask the targets that are left until one begins to answer."""
-        self.turn, (self._attempt, self.chunks) = await serve(self.call, self._question.ask)
+        served: Awaitable[tuple[Turn[Candidate], Any]] = serve(self.call, self._question.ask)
+        if self._operation is not None:
+            served = self._operation.watch(served)
+        self.turn, (self._attempt, self.chunks) = await served
         if self._state is StreamState.CLOSED:  # in the meantime, by another task
             await self.turn.close_stream()
             self._check_open()
@@ -145,6 +171,7 @@ class Source:
                 completion = await _assemble(self.turn, self._attempt, self.chunks)
                 await self._end(StreamState.FINISHED)
                 self.response = respond(self.turn, self.chunks.text, completion)
+                self._report(completion)
         except Exception as error:
             broken = self._interruption(error)
             await self._end(StreamState.BROKEN, broken)
@@ -159,6 +186,10 @@ class Source:
         self._attempt.end(error)
         self.turn.leave(error)
         await self.chunks.aclose()
+
+    def _report(self, completion: Completion | None = None, error: Exception | None = None) -> None:
+        if self._operation is not None:
+            self._operation.end(completion, error)
 
     def _check_open(self) -> None:
         if self._state is not StreamState.OPEN:  # another task may have closed it

@@ -51,7 +51,7 @@ ROOMS = (
     {"candidate"},
     {"structured", "streaming"},
     {"batch", "signature", "configuration"},
-    {"environment", "sync"},
+    {"environment", "sync", "telemetry"},
     {"cascade"},
     {"__init__", "litellm_provider"},
     {"testing"},
@@ -294,6 +294,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.usefixtures("no_otel")
 @pytest.mark.parametrize(("page", "code", "output"), BLOCKS)
 def test_every_block_of_the_pages_runs_and_prints_what_it_says(
     page: Path, code: str, output: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
