@@ -5,6 +5,8 @@ import typing
 
 from .batch import BatchItem
 from .cascade import LLMCascade
+from .check import CheckReport, CheckRow
+from .drill import DrillReport, DrillRow
 from .errors import (
     AuthenticationError,
     BadRequestError,
@@ -42,11 +44,15 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BatchItem",
+    "CheckReport",
+    "CheckRow",
     "CircuitBreaker",
     "ConfigurationError",
     "ContentPolicyError",
     "ContextWindowExceededError",
     "DeadlineExceededError",
+    "DrillReport",
+    "DrillRow",
     "InvalidResponseError",
     "LLMCascade",
     "LLMJSONResponse",

@@ -7,11 +7,14 @@ import os
 import pickle
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, final, overload
 
 from .batch import Batch, Prompts
 from .candidate import Candidate, respond
+from .check import CheckReport, check_targets
 from .configuration import check_options, rule_of, targets_of
+from .drill import DrillReport, DrillRow, drill_all
 from .environment import options_from_environment
 from .errors import (
     BadRequestError,
@@ -489,6 +492,48 @@ class LLMCascade:
                 response=response,
             )
 
+    async def check(self) -> CheckReport:
+        """Check keys, models, prices and the order of the targets. Nothing is sent."""
+        clients = [each.client for each in self._candidates]
+        return check_targets(clients, datetime.now(UTC).date())
+
+    async def drill(
+        self,
+        *,
+        deadline: float | None = 120.0,
+        on_row: Callable[[DrillRow], object] | None = None,
+    ) -> DrillReport:
+        """Ask every target itself for text, a value of a type, and a stream, once.
+
+        What is sent, and the time limits of an attempt, are as in any call. Retries, hedging,
+        ``accept``, ``on_attempt`` and LiteLLM's cache are left out. It counts for nobody's health.
+
+        Args:
+            deadline: seconds for one answer, to its end; None for no limit.
+            on_row: called with each ``DrillRow`` as it comes. What it raises is only logged.
+        """
+        self._rules.check_entry()
+        deadline = check_seconds("deadline", deadline, BadRequestError)
+        alone = [self._alone(each, deadline) for each in self._candidates]
+        return await drill_all(alone, self._rules.clock.now, on_row)
+
+    def _alone(self, candidate: Candidate, deadline: float | None) -> LLMCascade:
+        """Return a cascade of one target, which is asked once, and has a health of its own."""
+        options = {
+            "providers": [candidate.client.target],
+            "retry": RetryPolicy(attempts=1),
+            "breaker": None,
+            "deadline": deadline,
+            "validation_retries": 0,
+            "accept": None,
+            "on_attempt": None,
+            "telemetry": False,
+        }
+        alone = _build({**self._config, **options}, self._rules.clock)
+        alone._rules = replace(alone._rules, asking=self._rules.asking)
+        alone._candidates[0].modes[:] = candidate.modes[:1]
+        return alone
+
     def register(self, name: str) -> None:
         """Let LiteLLM serve ``model="cascade/<name>"`` by this cascade, in the whole process.
 
@@ -563,6 +608,8 @@ class SyncCascade(Blocking[LLMCascade]):
     batch = blocking_batch(LLMCascade.batch)
     completion = blocking(LLMCascade.acompletion)
     acompletion = completion  # the name that the cascade has for it
+    check = blocking(LLMCascade.check)
+    drill = blocking(LLMCascade.drill)
 
     @property
     def health(self) -> tuple[TargetHealth, ...]:

@@ -31,6 +31,7 @@ GOAL = 0.9
 #: The tests in tests/ that answer for a module, besides its wing's or test_<module>*.py.
 ALSO_TESTED_BY = {
     "__init__": ("test_responses.py",),
+    "__main__": ("test_command_line.py",),
     "candidate": (
         "failover/test_failover_order.py",
         "failover/test_health.py",
@@ -48,6 +49,7 @@ ALSO_TESTED_BY = {
         "streaming",
         "structured/test_structured.py",
     ),
+    "gateway.abilities": ("test_check.py",),
     "gateway.catalog": ("test_request.py",),
     "gateway.history": ("acceptance/test_conversations.py",),
     "gateway.outward_errors": ("test_litellm_provider.py",),
@@ -62,6 +64,7 @@ ALSO_TESTED_BY = {
         "failover/test_waiting.py",
         "gateway/test_keys.py",
     ),
+    "report": ("test_check.py", "test_drill.py"),
     "request": ("gateway/test_completion.py", "gateway/test_keys.py"),
     "responses": (
         "test_errors.py",
@@ -75,7 +78,8 @@ ALSO_TESTED_BY = {
 #: Tests that are left out, because they start programs or take long.
 LEFT_OUT = (
     "stdout or imports_next_to_nothing or building_a_cascade or litellms_printing "
-    "or does_not_import_litellm or megabyte or huge or without_a_last_event"
+    "or does_not_import_litellm or megabyte or huge or without_a_last_event or on_a_terminal "
+    "or ctrl_c or no_color or is_red or from_stdin or no_network or import_the_program"
 )
 
 CONFIG = """

@@ -22,6 +22,9 @@ Params = Mapping[str, Any]
 #: Given to LiteLLM for "no limit", where its own default would be 600 s. Seconds.
 NO_LIMIT = 86_400.0
 
+#: Parameters of a call that LiteLLM's cache neither answers nor stores.
+PAST_CACHE: Params = {"cache": {"no-cache": True, "no-store": True}}
+
 #: Characters of an answer that are quoted.
 LONGEST_EXCERPT = 200
 
@@ -112,6 +115,10 @@ class TargetClient:
         if chunks.is_cached:  # LiteLLM notes it in whole answers only
             raw._hidden_params["cache_hit"] = True
         return self._completion(raw)
+
+    def sent(self) -> dict[str, Any]:
+        """Return what is sent with a call that has no parameters of its own; it holds keys."""
+        return self._request([], NOTHING)
 
     def sends(self, name: str, params: Params) -> bool:
         """Return whether a parameter is sent with a call that has these parameters."""

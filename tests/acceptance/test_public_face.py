@@ -42,7 +42,7 @@ TEST_EXAMPLE = ROOT / "examples" / "unit_test_with_mocks.py"
 ROOMS = (
     {"tables"},
     {"errors"},
-    {"options"},
+    {"options", "report"},
     {"request"},
     {"redaction"},
     {"responses"},
@@ -50,11 +50,11 @@ ROOMS = (
     {"gateway"},
     {"candidate"},
     {"structured", "streaming"},
-    {"batch", "signature", "configuration"},
+    {"batch", "check", "configuration", "drill", "signature"},
     {"environment", "sync", "telemetry"},
     {"cascade"},
     {"__init__", "litellm_provider"},
-    {"testing"},
+    {"__main__", "testing"},
 )
 
 #: LiteLLM's names that only ``gateway/`` may know.

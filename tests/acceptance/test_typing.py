@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, assert_type
 
@@ -17,8 +18,12 @@ import majordomo_cascade
 from majordomo_cascade import (
     Attempt,
     BatchItem,
+    CheckReport,
+    CheckRow,
     CircuitBreaker,
     ConfigurationError,
+    DrillReport,
+    DrillRow,
     LLMCascade,
     LLMJSONResponse,
     LLMResponse,
@@ -102,6 +107,21 @@ async def test_types() -> None:
     assert_type(union.content, City | int)
     assert_type(cascade.health, tuple[TargetHealth, ...])
     assert_type(cascade.health[0].structured_output, Literal["json_schema", "json_mode", "prompt"])
+
+
+async def test_types_of_reports() -> None:
+    cascade = LLMCascade(["openai/gpt-4.1"], mock_response='{"city": "a", "country": "b"}')
+    report = await cascade.check()
+    assert_type(report, CheckReport)
+    assert_type(report.rows, tuple[CheckRow, ...])
+    assert_type(report.rows[0].key, Literal["found", "missing", "unknown"])
+    assert_type(report.rows[0].retires, date | None)
+    rows: list[DrillRow] = []
+    drill = await cascade.drill(deadline=9, on_row=rows.append)
+    assert_type(drill, DrillReport)
+    assert_type(drill.rows, tuple[DrillRow, ...])
+    assert_type(drill.rows[0].way, Literal["text", "json", "stream"])
+    assert_type(drill.rows[0].error, Exception | None)
 
 
 async def test_types_of_streams() -> None:
@@ -205,6 +225,8 @@ def test_types_of_the_blocking_side() -> None:
     answer = cascade.sync.completion([{"role": "user", "content": "x"}], mock_response="x")
     assert_type(answer, Any)  # LiteLLM's own
     assert_type(cascade.sync.health, tuple[TargetHealth, ...])
+    assert_type(cascade.sync.check(), CheckReport)
+    assert_type(cascade.sync.drill(deadline=9), DrillReport)
 
 
 def test_types_of_blocking_streams() -> None:
