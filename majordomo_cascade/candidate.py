@@ -3,7 +3,7 @@
 import math
 from typing import TypeVar
 
-from .failover import Breaker, RunningAttempt, TargetHealth, Turn
+from .failover import Breaker, Peers, RunningAttempt, TargetHealth, Turn
 from .gateway import Completion, TargetClient
 from .options import MODES, CircuitBreaker, Mode
 from .responses import Attempt, LLMResponse
@@ -16,9 +16,11 @@ class Candidate:
 
     __slots__ = ("breaker", "client", "model", "modes", "name", "provider", "timeout")
 
-    def __init__(self, client: TargetClient, breaker: CircuitBreaker | None) -> None:
+    def __init__(
+        self, client: TargetClient, breaker: CircuitBreaker | None, peers: Peers | None = None
+    ) -> None:
         self.client = client
-        self.breaker = Breaker(breaker)
+        self.breaker = Breaker(breaker, peers)
         self.modes: list[Mode] = []
         self._reset_modes()
         self.provider = client.target.provider

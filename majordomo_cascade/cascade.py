@@ -49,6 +49,7 @@ from .options import (
 from .redaction import brings_credentials
 from .request import Message, build_messages, check_params, copy
 from .responses import Attempt, LLMResponse
+from .shared_health import RedisHealth
 from .signature import takes_arguments_of, takes_type_and_arguments_of
 from .streaming import ChunkStream, LLMStreamResponse, Source, StreamQuestion
 from .structured import Form, JSONForm, type_form
@@ -111,6 +112,8 @@ class LLMCascade:
             asked. It does not see streams.
         on_attempt: called with every ``Attempt`` as it ends. What it raises is only logged.
         telemetry: whether calls are told to OpenTelemetry: spans and metrics, and no content.
+        shared_health: ``RedisHealth("redis://…")``: the breakers open and close together in all
+            processes that ask the same targets.
         **params: sent with every ``litellm.acompletion`` call. A target's own beat these, a call's
             beat both, a target's ``overrides`` beat all.
 
@@ -145,6 +148,7 @@ class LLMCascade:
         accept: Callable[[LLMResponse[Any]], bool] | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
         telemetry: bool = False,
+        shared_health: RedisHealth | None = None,
         **params: Any,
     ) -> None:
         options = {
@@ -160,6 +164,7 @@ class LLMCascade:
             "accept": accept,
             "on_attempt": on_attempt,
             "telemetry": telemetry,
+            "shared_health": shared_health,
         }
         check_options(options)
         targets = targets_of(providers)
@@ -171,8 +176,10 @@ class LLMCascade:
         self._accept = None if accept is None else yes_or_no("accept", accept)
         sent = (params, *(target.params for target in targets))
         self._is_mock = any("mock_response" in each for each in sent)
+        clients = [TargetClient(target, params, timeout) for target in targets]
         self._candidates = tuple(
-            Candidate(TargetClient(target, params, timeout), breaker) for target in targets
+            Candidate(client, breaker, shared_health and shared_health.join(client.fingerprint()))
+            for client in clients
         )
         self._telemetry = _current_telemetry() if telemetry else None
 
@@ -195,9 +202,10 @@ class LLMCascade:
         """Return a cascade with other options, whose targets share their health with this one's.
 
         Raises:
-            ConfigurationError: an option cannot be used, or is ``providers`` or ``breaker``.
+            ConfigurationError: an option cannot be used, or is ``providers``, ``breaker`` or
+                ``shared_health``.
         """
-        for name in ("providers", "breaker"):
+        for name in ("providers", "breaker", "shared_health"):
             if name in options:
                 raise ConfigurationError(
                     f"{name} belongs to the targets, which with_options keeps: "
@@ -224,7 +232,8 @@ class LLMCascade:
     def reset_health(self) -> None:
         """Forget how the targets did, as if the cascade were new: for tests, and after a repair.
 
-        The cascades that ``with_options`` made share this.
+        The cascades that ``with_options`` made share this, and so do those of other processes that
+        have ``shared_health``.
         """
         for each in self._candidates:
             each.reset()
@@ -528,6 +537,7 @@ class LLMCascade:
             "accept": None,
             "on_attempt": None,
             "telemetry": False,
+            "shared_health": None,
         }
         alone = _build({**self._config, **options}, self._rules.clock)
         alone._rules = replace(alone._rules, asking=self._rules.asking)

@@ -18,6 +18,7 @@ from .options import (
     yes_or_no,
 )
 from .request import check_params
+from .shared_health import RedisHealth
 
 #: The options that are numbers, and the check of each.
 NUMBERS: dict[str, Callable[[str, Any, type[MajordomoError]], Any]] = {
@@ -45,6 +46,14 @@ def check_options(options: Mapping[str, Any]) -> None:
     telemetry = options["telemetry"]
     if not isinstance(telemetry, bool):
         raise ConfigurationError(f"telemetry must be True or False, not {telemetry!r}")
+    shared_health = options["shared_health"]
+    if not isinstance(shared_health, RedisHealth | None):
+        raise ConfigurationError(
+            "shared_health must be a RedisHealth, such as RedisHealth('redis://localhost'), or "
+            f"None, not {type(shared_health).__name__}"
+        )
+    if shared_health is not None and breaker is None:
+        raise ConfigurationError("shared_health shares breakers; breaker=None leaves none to share")
     for name, check in NUMBERS.items():
         check(name, options[name], ConfigurationError)
     for name, argument in FUNCTIONS.items():

@@ -8,8 +8,10 @@ from typing import Any
 from .configuration import NUMBERS
 from .errors import ConfigurationError
 from .options import CircuitBreaker, RetryPolicy, Settings
+from .shared_health import RedisHealth
 
 PREFIX = "MAJORDOMO_"
+REDIS_URL = "MAJORDOMO_REDIS_URL"
 
 #: Options that are groups of settings, each of which is a variable.
 GROUPS: dict[str, type[Settings]] = {"retry": RetryPolicy, "breaker": CircuitBreaker}
@@ -29,7 +31,7 @@ def options_from_environment(
     options: dict[str, Any] = {}
     for variable, value in sorted(os.environ.items()):
         text = value.strip()
-        if not variable.startswith(PREFIX) or not text:
+        if not variable.startswith(PREFIX) or variable == REDIS_URL or not text:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name == "providers":
@@ -40,10 +42,13 @@ def options_from_environment(
             group, field = SETTINGS[name]
             options.setdefault(group, {})[field] = _number(variable, text)
         else:
-            known = ", _".join(("providers", *NUMBERS, *SETTINGS)).upper()
+            known = ", _".join(("providers", "redis_url", *NUMBERS, *SETTINGS)).upper()
             raise ConfigurationError(f"{variable} is not a setting; expected {PREFIX}{known}")
     for group in GROUPS.keys() & options:
         options[group] = GROUPS[group](**options[group])
+    redis_url = os.environ.get(REDIS_URL, "").strip()
+    if redis_url and "shared_health" not in given:
+        options["shared_health"] = RedisHealth(redis_url)
     options |= given
     if not options.get("providers"):
         raise ConfigurationError(

@@ -22,6 +22,7 @@ _OPTIONS = (
     "on_attempt",
     "retry",
     "stall_timeout",
+    "telemetry",
 )
 _TARGETS = "the cascade's own list of providers"
 
@@ -40,6 +41,7 @@ REPLACED = {
     "retry_policy": "retry=RetryPolicy(…)",
     "retry_strategy": "retry=RetryPolicy(…)",
     "schema": "response_format=…, or get_structured_json_response",
+    "shared_health": "LLMCascade(…, shared_health=…)",
     "stream": "get_response_stream, or acompletion, which takes it",
     "validation_retries": "get_json_response or get_structured_json_response",
 }

@@ -2,16 +2,20 @@
 
 from .call import Call, Limits, Rules
 from .clock import Clock, SystemClock
-from .health import Breaker, CascadeHealth, TargetHealth, Verdict
+from .health import LONGEST_RETRY_AFTER, Breaker, CascadeHealth, TargetHealth, Verdict
 from .order import serve
+from .peers import Peers, Report
 from .turn import RunningAttempt, TimeLimit, Turn
 
 __all__ = [
+    "LONGEST_RETRY_AFTER",
     "Breaker",
     "Call",
     "CascadeHealth",
     "Clock",
     "Limits",
+    "Peers",
+    "Report",
     "Rules",
     "RunningAttempt",
     "SystemClock",

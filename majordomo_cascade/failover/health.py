@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..options import CircuitBreaker, Mode
 from ..tables import Rows, html_table, text_table
+from .peers import Peers, Report
 
 State = Literal["closed", "open", "half_open"]
 
@@ -116,9 +117,11 @@ class Breaker:
     """The circuit breaker of one target; without settings it never opens.
 
     Every opening and closing begins a new epoch: verdicts from an earlier one are old news.
+    With ``peers`` it opens and closes with the breakers of other processes.
     """
 
     settings: CircuitBreaker | None
+    peers: Peers | None = None
     failures: int = 0
     _cooldown: float = 0.0
     _epoch: int = 0
@@ -131,14 +134,21 @@ class Breaker:
         return max(0.0, (self._open_until or now) - now)
 
     def state(self, now: float) -> State:
+        if self.peers is not None:
+            self._hear(self.peers, now)
         if self._open_until is None:
             return "closed"
         return "open" if self.cooldown(now) else "half_open"
 
     def takes_turns(self, now: float) -> bool:
         """Return whether the target is asked in its turn: it is well, or due and not yet probed."""
-        is_due = self._open_until is None or now >= self._open_until
-        return is_due and not (self._probe and self._probe())
+        if self.peers is not None:
+            self._hear(self.peers, now)
+        if self._open_until is None:
+            return True
+        if now < self._open_until or (self._probe and self._probe()):
+            return False
+        return self.peers is None or self.peers.let_probe(now, self._epoch)
 
     def enter(self, now: float) -> Pass:
         """Begin to ask the target; the first call after the cooldown is the probe."""
@@ -146,6 +156,8 @@ class Breaker:
         given = Pass(self._epoch, is_probe)
         if is_probe:
             self._probe = weakref.ref(given)
+            if self.peers is not None:
+                self.peers.probe = self._probe
         return given
 
     def leave(self, given: Pass, verdict: Verdict, now: float, retry_after: float = 0.0) -> None:
@@ -154,21 +166,22 @@ class Breaker:
         given.epoch = -1
         if given.is_probe:
             self._probe = None
+        before = self._open_until
         if verdict is Verdict.SERVED:
             self.failures = 0
-            self._cooldown = 0.0
             if self._open_until is not None:
-                self._open_until = None
-                self._begin_epoch()
+                self._close()
         elif verdict is Verdict.FAILED:
             self._fail(now, retry_after, is_probe=given.is_probe)
+        if self._open_until != before:
+            self._tell(at_once=before is None or self._open_until is None)
 
     def _fail(self, now: float, retry_after: float, *, is_probe: bool) -> None:
         self.failures += 1
         settings = self.settings
-        if settings is None or self.failures < settings.failures:
-            return
         open_until = self._open_until
+        if settings is None or (open_until is None and self.failures < settings.failures):
+            return
         if open_until is None or is_probe:
             longest = max(settings.cooldown, settings.max_cooldown)
             self._cooldown = min(max(settings.cooldown, self._cooldown * 2), longest)
@@ -178,10 +191,8 @@ class Breaker:
 
     def reset(self) -> None:
         """Close, and forget every failure. Calls that are on their way do not count."""
-        self.failures = 0
-        self._cooldown = 0.0
-        self._open_until = None
-        self._begin_epoch()
+        self._close()
+        self._tell(at_once=True)
 
     def is_first_detour(self) -> bool:
         """Return whether no call has passed by since the last opening; from now on, one has."""
@@ -189,6 +200,39 @@ class Breaker:
         self._detour = self._epoch
         return is_first
 
+    def _tell(self, *, at_once: bool) -> None:
+        if self.peers is not None:
+            report = Report(self.failures, self._cooldown, self._open_until)
+            self.peers.tell(report, at_once=at_once)
+
+    def _hear(self, peers: Peers, now: float) -> None:
+        """Open or close as another process did. Of two openings the longer one counts."""
+        report = peers.hear(now)
+        if report is None:
+            return
+        own = self._open_until
+        if report.open_until is None:
+            if own is not None:
+                self._close()
+            return
+        self.failures = max(self.failures, report.failures)
+        self._cooldown = max(self._cooldown, report.cooldown)
+        if own is not None and report.open_until <= own:
+            return
+        self._open_until = report.open_until
+        was_open = own is not None and now < own
+        is_probing = self._probe and self._probe()  # its verdict is still of use
+        if not (was_open or is_probing):
+            self._begin_epoch()
+
+    def _close(self) -> None:
+        self.failures = 0
+        self._cooldown = 0.0
+        self._open_until = None
+        self._begin_epoch()
+
     def _begin_epoch(self) -> None:
         self._epoch += 1
         self._probe = None
+        if self.peers is not None:
+            self.peers.wish = -1

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,6 +61,16 @@ class TargetClient:
         self._is_elsewhere = "api_base" in own and "api_base" in params
         if self._is_elsewhere and "api_key" not in own:
             self._base.pop("api_key", None)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the target, its address and its key, the same in every process.
+
+        A key that LiteLLM reads from the environment is not in it.
+        """
+        target = self.target
+        address = [self._base.get(name) for name in ("api_base", "api_key")]
+        told = json.dumps([target.provider, target.model, target.name, *address], default=str)
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
 
     def history(self) -> History:
         """Return what makes the messages of a call fit for the target."""

@@ -15,8 +15,8 @@ from .wires import BASES
 
 logger = logging.getLogger("majordomo_cascade")
 
-#: Parameters that lead to the real provider, or carry its keys.
-WAYS_OUT = ("api_base", "api_key", "client", "extra_headers", "headers")
+#: Parameters and options that lead to the real provider or to its health, or carry its keys.
+WAYS_OUT = ("api_base", "api_key", "client", "extra_headers", "headers", "shared_health")
 
 
 class Simulation(NamedTuple):

@@ -47,7 +47,7 @@ ROOMS = (
     {"redaction"},
     {"responses"},
     {"failover"},
-    {"gateway"},
+    {"gateway", "shared_health"},
     {"candidate"},
     {"structured", "streaming"},
     {"batch", "check", "configuration", "drill", "signature"},
