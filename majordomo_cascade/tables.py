@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Rows = Sequence[Sequence[object]]
 
 #: No colour is set, so that a table is legible on light and on dark pages.
-_CELL = "text-align: left; vertical-align: top; overflow-wrap: anywhere"
+_CELL = "text-align: left; vertical-align: top; overflow-wrap: break-word"
 
 
 def text_table(columns: Sequence[str], rows: Rows) -> str:

@@ -442,6 +442,11 @@ def test_the_notebook_runs() -> None:
     assert "<table>" in outputs[1]  # an answer shows itself, with its attempts
     assert "Third time lucky. True" in outputs[2]
     assert "City(name='Rome', people=2800000)" in outputs[3]
+    assert all("<table>" in output for output in outputs[4:])
+    assert "max output tokens" in outputs[4]
+    assert "openai/gpt-5.5: AuthenticationError: HTTP 401" in outputs[5]
+    assert ">open</td>" in outputs[6]
+    assert "all 3 targets failed" in outputs[6]
 
 
 def test_the_notebook_is_committed_without_outputs() -> None:
