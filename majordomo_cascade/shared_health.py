@@ -15,7 +15,7 @@ import weakref
 from typing import Any, final
 
 from .errors import ConfigurationError
-from .failover import LONGEST_RETRY_AFTER, Clock, Peers, Report, SystemClock
+from .failover import LONGEST_RETRY_AFTER, Clock, Notice, Peers, SystemClock
 
 logger = logging.getLogger("majordomo_cascade")
 
@@ -163,7 +163,7 @@ class RedisPeers(Peers):
         super().__init__(messenger)
         self.key = key
         self.lease = f"{key}:probe"
-        self._written: Report | None = None
+        self._written: Notice | None = None
         self._own_text = ""
         self._text: str | None = None
         self.begin_anew()
@@ -174,7 +174,7 @@ class RedisPeers(Peers):
         self.granted = -1
 
     def send(self, redis: Any, now: float) -> None:
-        """Write the breaker's report if it is new, and take the lease if it wants to probe."""
+        """Write the breaker's notice if it is new, and take the lease if it wants to probe."""
         told = self.told
         if told is not None and told is not self._written:
             self._own_text = _record(told)
@@ -197,24 +197,24 @@ class RedisPeers(Peers):
         self._text = text
         self.news = None
         if text is not None and text != self._own_text:
-            self.news = _report(text, min(open_until, now + LONGEST_RETRY_AFTER), self._written)
+            self.news = _notice(text, min(open_until, now + LONGEST_RETRY_AFTER), self._written)
 
 
-def _record(report: Report) -> str:
-    """Return a report as it is stored, with an id; without failures, the breaker closed."""
-    failures = 0 if report.open_until is None else report.failures
+def _record(notice: Notice) -> str:
+    """Return a notice as it is stored, with an id; without failures, the breaker closed."""
+    failures = 0 if notice.open_until is None else notice.failures
     record = {"v": VERSION, "id": os.urandom(8).hex(), "failures": failures}
-    return json.dumps({**record, "cooldown": report.cooldown})
+    return json.dumps({**record, "cooldown": notice.cooldown})
 
 
-def _report(text: str, open_until: float, after: Report | None) -> Report | None:
-    """Return a record's report; None if it is not of this version."""
+def _notice(text: str, open_until: float, after: Notice | None) -> Notice | None:
+    """Return a record's notice; None if it is not of this version."""
     with contextlib.suppress(ValueError, TypeError, LookupError, OverflowError):
         record = json.loads(text)
         failures = int(record["failures"])
         cooldown = min(float(record["cooldown"]), LONGEST_RETRY_AFTER)
         if record["v"] == VERSION:
-            return Report(failures, cooldown, open_until if failures else None, after)
+            return Notice(failures, cooldown, open_until if failures else None, after)
     return None
 
 

@@ -63,6 +63,12 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def no_registered_cascades(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test with LiteLLM's own providers, whatever the last one registered."""
+    monkeypatch.setattr(litellm, "custom_provider_map", [])
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Start fake providers; all stop after the test."""

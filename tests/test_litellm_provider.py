@@ -46,8 +46,7 @@ STREAMED = ("streamed completion", "streamed acompletion")
 
 @pytest.fixture(autouse=True)
 def litellms_own_providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Begin and end each test without a registered cascade."""
-    monkeypatch.setattr(litellm, "custom_provider_map", [])
+    """End each test without a registered cascade."""
     monkeypatch.setattr(litellm, "suppress_debug_info", True)
     # The loop for synchronous hosts lives on, but its clients were closed after the last test.
     litellm.in_memory_llm_clients_cache.flush_cache()

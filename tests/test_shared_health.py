@@ -347,7 +347,7 @@ def test_what_was_read_before_a_closing_does_not_open_again(pair: Pair) -> None:
     assert one.state == other.state == "closed"
 
 
-def test_a_report_that_could_not_be_sent_is_not_undone_by_an_older_one(
+def test_a_notice_that_could_not_be_sent_is_not_undone_by_an_older_one(
     due: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = due

@@ -4,7 +4,7 @@ from .call import Call, Limits, Rules
 from .clock import Clock, SystemClock
 from .health import LONGEST_RETRY_AFTER, Breaker, CascadeHealth, TargetHealth, Verdict
 from .order import serve
-from .peers import Peers, Report
+from .peers import Notice, Peers
 from .turn import RunningAttempt, TimeLimit, Turn
 
 __all__ = [
@@ -14,8 +14,8 @@ __all__ = [
     "CascadeHealth",
     "Clock",
     "Limits",
+    "Notice",
     "Peers",
-    "Report",
     "Rules",
     "RunningAttempt",
     "SystemClock",

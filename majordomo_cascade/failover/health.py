@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..options import CircuitBreaker, Mode
 from ..tables import Rows, html_table, text_table
-from .peers import Peers, Report
+from .peers import Notice, Pass, Peers
 
 State = Literal["closed", "open", "half_open"]
 
@@ -102,14 +102,6 @@ class CascadeHealth(tuple[TargetHealth, ...]):
 
 
 _COLUMNS = ("target", "state", "failures", "cooldown", "structured_output")
-
-
-@dataclass(slots=True, weakref_slot=True)
-class Pass:
-    """A call's leave to ask a target, handed back with a verdict; the first one counts."""
-
-    epoch: int
-    is_probe: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -202,24 +194,24 @@ class Breaker:
 
     def _tell(self, *, at_once: bool) -> None:
         if self.peers is not None:
-            report = Report(self.failures, self._cooldown, self._open_until)
-            self.peers.tell(report, at_once=at_once)
+            notice = Notice(self.failures, self._cooldown, self._open_until)
+            self.peers.tell(notice, at_once=at_once)
 
     def _hear(self, peers: Peers, now: float) -> None:
         """Open or close as another process did. Of two openings the longer one counts."""
-        report = peers.hear(now)
-        if report is None:
+        notice = peers.hear(now)
+        if notice is None:
             return
         own = self._open_until
-        if report.open_until is None:
+        if notice.open_until is None:
             if own is not None:
                 self._close()
             return
-        self.failures = max(self.failures, report.failures)
-        self._cooldown = max(self._cooldown, report.cooldown)
-        if own is not None and report.open_until <= own:
+        self.failures = max(self.failures, notice.failures)
+        self._cooldown = max(self._cooldown, notice.cooldown)
+        if own is not None and notice.open_until <= own:
             return
-        self._open_until = report.open_until
+        self._open_until = notice.open_until
         was_open = own is not None and now < own
         is_probing = self._probe and self._probe()  # its verdict is still of use
         if not (was_open or is_probing):

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .health import Pass
+
+@dataclass(slots=True, weakref_slot=True)
+class Pass:
+    """A call's leave to ask a target, handed back with a verdict; the first one counts."""
+
+    epoch: int
+    is_probe: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Report:
+class Notice:
     """A breaker after it opened, or closed: then ``open_until`` is None."""
 
     failures: int
     cooldown: float
     open_until: float | None
-    after: Report | None = None
-    """In another process's report: this one's own last report when it was read."""
+    after: Notice | None = None
+    """In another process's notice: this one's own last notice when it was read."""
 
 
 class Messenger(Protocol):
-    """Carries reports between processes."""
+    """Carries notices between processes."""
 
     def start(self) -> None:
         """Begin, if it has not begun."""
@@ -41,26 +46,26 @@ class Peers:
     def __init__(self, messenger: Messenger) -> None:
         self._messenger = messenger
         # The breaker writes these.
-        self.told: Report | None = None
+        self.told: Notice | None = None
         self.wish = -1
         """The epoch in which it wants to probe."""
         self.probe: weakref.ref[Pass] | None = None
         # The messenger writes these.
-        self.news: Report | None = None
+        self.news: Notice | None = None
         self.granted = -1
         """The epoch in which it may probe."""
         self.is_probed = False
         """Whether another process may."""
         self.reachable_until = 0.0
 
-    def tell(self, report: Report, *, at_once: bool) -> None:
+    def tell(self, notice: Notice, *, at_once: bool) -> None:
         """Tell the others: with the next reading if not ``at_once``."""
-        self.told = report
+        self.told = notice
         if at_once:
             self._messenger.wake()
 
-    def hear(self, now: float) -> Report | None:
-        """Return the others' last report, unless this process has told another one since."""
+    def hear(self, now: float) -> Notice | None:
+        """Return the others' last notice, unless this process has told another one since."""
         if now > self.reachable_until:
             self._messenger.start()
         news = self.news
