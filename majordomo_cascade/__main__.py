@@ -36,8 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130  # as shells have it
-    if told:
-        print(json.dumps(told, indent=2) if options.json else told)
+    try:
+        if told:
+            print(json.dumps(told, indent=2) if options.json else told, flush=True)
+    except BrokenPipeError:  # such as that of `head`; nothing more is to be written at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if is_ok else 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -15,7 +16,6 @@ from collections.abc import (
     Sequence,
     Sized,
 )
-from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Generic, final
@@ -78,7 +78,7 @@ class Batch(AsyncIterator[BatchItem[T]]):
             return item
         self._ended.put_nowait(task)  # further steps end as well
         if self._progress:
-            self._progress.bar.close()
+            self._progress.close()
         failure = None if self._is_closed else self._feeder.result()
         if failure:
             raise failure
@@ -118,7 +118,7 @@ async def _feed(
     failure = None
     async with asyncio.TaskGroup() as group:
         try:
-            async with aclosing(_each(prompts)) as each:
+            async with contextlib.aclosing(_each(prompts)) as each:
                 index = 0
                 await room.acquire()
                 async for prompt in each:
@@ -128,6 +128,9 @@ async def _feed(
                     await room.acquire()
         except Exception as error:
             failure = error  # if it left the group now, it would cancel what was begun
+        feeder: Any = asyncio.current_task()
+        if feeder.cancelling():  # the prompts may have taken that for themselves
+            raise asyncio.CancelledError
     return failure
 
 
@@ -166,7 +169,7 @@ class _Progress:
         from tqdm.auto import tqdm  # noqa: PLC0415 - LiteLLM brings it
 
         total = len(prompts) if isinstance(prompts, Sized) else None
-        self.bar: Any = tqdm(total=total, unit=" prompts")
+        self._bar: Any = tqdm(total=total, unit=" prompts")
         self._failed = self._failed_over = 0
         self._cost = 0.0
 
@@ -177,5 +180,11 @@ class _Progress:
         self._failed_over += getattr(answer, "failed_over", False)
         self._cost += sum(each.cost or 0 for each in getattr(answer, "attempts", ()))
         counts = {"failed": self._failed, "failed over": self._failed_over}
-        self.bar.set_postfix({**counts, "cost": f"${self._cost:.4f}"}, refresh=False)
-        self.bar.update()
+        with contextlib.suppress(Exception):  # a bar that can't be shown must not lose the item
+            self._bar.set_postfix({**counts, "cost": f"${self._cost:.4f}"}, refresh=False)
+            self._bar.update()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        with contextlib.suppress(Exception):
+            self._bar.close()

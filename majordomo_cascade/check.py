@@ -73,14 +73,17 @@ def check_targets(clients: Sequence[TargetClient], today: date) -> CheckReport:
     for client in clients:
         target, sent = client.target, client.sent()
         key, variables = find_key(target, sent)
-        row = CheckRow(target.name, target.provider, target.model, key, **facts_of(target))
+        row = CheckRow(target.name, target.provider, target.model, key, **facts_of(target, sent))
         rows.append(row)
         vendors.append((row.provider, sent.get("api_base")))
         if key == "missing":
             names = " or ".join(variables)
             advice.append(f"{row.target} has no API key: set {names}, or api_key=… on its Target")
-        if not row.known and "api_base" not in sent:
-            advice.append(f"{row.target} is not in LiteLLM's price list: look for a slip in it")
+        if not row.known and row.input_cost is None and "api_base" not in sent:
+            advice.append(
+                f"{row.target} is not in LiteLLM's price list, so little is known of it: look for "
+                "a slip in its name, or give base_model=…"
+            )
         advice += _advise_on_dates(row, today)
         advice += _advise_on_max_tokens(row, sent)
         advice += _compare(row, rows[0])
@@ -110,8 +113,8 @@ def _advise_on_dates(row: CheckRow, today: date) -> Iterator[str]:
 def _advise_on_max_tokens(row: CheckRow, sent: Mapping[str, Any]) -> Iterator[str]:
     ceiling = row.max_output_tokens
     for name in ("max_tokens", "max_completion_tokens"):
-        wanted = sent.get(name) or 0
-        if ceiling and wanted > ceiling:
+        wanted = sent.get(name)
+        if ceiling and isinstance(wanted, int) and wanted > ceiling:
             yield (
                 f"{row.target} writes at most {ceiling:,} tokens; your {name} of {wanted:,} kills "
                 f"it: set overrides={{'{name}': {ceiling:_}}} on its Target"

@@ -62,7 +62,13 @@ def _load(env_file: str | os.PathLike[str]) -> None:
     from dotenv import load_dotenv  # noqa: PLC0415 - importing the package must stay quick
 
     if Path(env_file).is_file():
-        load_dotenv(env_file)
+        try:
+            load_dotenv(env_file)
+        except (OSError, UnicodeError) as error:
+            reason = type(error).__name__
+            raise ConfigurationError(
+                f"env_file {str(env_file)!r} can't be read: {reason}"
+            ) from None
     elif str(env_file) != ".env":
         raise ConfigurationError(f"env_file {str(env_file)!r} does not exist")
 

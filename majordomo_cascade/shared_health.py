@@ -80,12 +80,12 @@ class RedisHealth:
 
     def start(self) -> None:
         """Start the thread, if it does not run."""
-        if self._thread is not None:
+        if self._thread is not None and self._thread.is_alive():
             return
         thread = threading.Thread(target=self._run, name="majordomo_cascade.health", daemon=True)
         # A program that ends, or has too many threads, goes on without this one.
         with self._lock, contextlib.suppress(RuntimeError):
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 thread.start()
                 self._thread = thread
 
@@ -171,7 +171,7 @@ class RedisPeers(Peers):
     def begin_anew(self) -> None:
         """Let go of the leave to probe, which after a fork is the parent's."""
         self.token = os.urandom(8).hex()
-        self.granted = -1
+        self.granted = self.wish = -1
 
     def send(self, redis: Any, now: float) -> None:
         """Write the breaker's notice if it is new, and take the lease if it wants to probe."""

@@ -42,8 +42,13 @@ FAILURE = "telemetry failed; the call goes on"
 SECONDS = [0.01 * 2**n for n in range(14)]
 TOKENS = [4**n for n in range(14)]
 
-#: The parameters of a request that its span shows.
-SETTINGS = ("max_tokens", "temperature", "top_p")
+#: The parameters of a request that its span shows, and the conventions' names.
+SETTINGS = {
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+}
 
 
 class Telemetry:
@@ -195,11 +200,11 @@ class Operation:
         """Return what was asked, and how the call went."""
         call = self._call
         told: Told = {"majordomo.call_id": call.id}
-        served = call.first
         if self._turn is not None:
             served = self._turn.target
             told["majordomo.target"] = served.name
             told["majordomo.failed_over"] = served is not call.first
+            told |= self._settings(served)
         if call.short_circuited:
             told["majordomo.short_circuited"] = call.short_circuited
         cost = total_cost(call.trail.attempts)
@@ -209,11 +214,16 @@ class Operation:
             told["gen_ai.request.stream"] = True
             if self._first_chunk is not None:
                 told["gen_ai.response.time_to_first_chunk"] = self._first_chunk
-        for name in SETTINGS:
+        return told
+
+    def _settings(self, served: Candidate) -> Told:
+        """Return the parameters that were sent."""
+        settings = {}
+        for name, conventional in SETTINGS.items():
             value = served.client.setting(name, self._params)
             if isinstance(value, int | float):
-                told[f"gen_ai.request.{name}"] = value
-        return told
+                settings[f"gen_ai.request.{conventional}"] = value
+        return settings
 
     def _measure(self, seconds: float, result: Told, completion: Completion | None) -> None:
         telemetry = self._telemetry
@@ -229,9 +239,10 @@ class Operation:
             if attempt.cost is not None:
                 telemetry.cost.add(attempt.cost, _names(attempt))
         first = self._call.first
-        if self._turn is not None and self._turn.target is not first:
-            served = _names(self._turn.target)
-            telemetry.failovers.add(1, {**served, "majordomo.first_target": first.name})
+        if completion is None or self._turn is None or self._turn.target is first:
+            return
+        served = _names(self._turn.target)
+        telemetry.failovers.add(1, {**served, "majordomo.first_target": first.name})
 
 
 def _names(asked: Candidate | Attempt) -> Told:

@@ -135,7 +135,9 @@ class Permission:
             given = asyncio.ensure_future(event.wait())
             await asyncio.wait((given, gone), return_when=asyncio.FIRST_COMPLETED)
             given.cancel()
-        return gone.cancel()
+        is_here = gone.cancel()
+        await asyncio.wait((gone,))  # only one may read
+        return is_here
 
 
 class Steps(Permission):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import pickle
 import sys
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -541,3 +542,56 @@ def test_a_callback_that_exits_the_program_ends_the_batch(serve: Serve) -> None:
     with pytest.raises(SystemExit):
         list(leaving.sync.batch(["a", "b"], concurrency=1))
     assert contents(list(cascade.sync.batch(["a"]))) == ["a"]
+
+
+# Prompts and bars that misbehave.
+
+
+async def swallowing() -> AsyncIterator[str]:
+    yield "0"
+    yield "1"
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
+async def replacing() -> AsyncIterator[str]:
+    yield "0"
+    yield "1"
+    try:
+        await asyncio.Event().wait()
+    except BaseException as error:
+        raise ValueError("the database is gone") from error
+
+
+def failing_to_close() -> Generator[str]:
+    try:
+        yield from map(str, range(9))
+    finally:
+        raise OSError("it can't be closed")
+
+
+@pytest.mark.parametrize("prompts", [swallowing, replacing, failing_to_close])
+async def test_prompts_that_keep_a_cancellation_to_themselves_leave_nothing_on_the_wire(
+    serve: Serve, prompts: Callable[[], Any]
+) -> None:
+    provider = serve(Hang())
+    batch = cascade_of(provider).batch(prompts(), concurrency=2)
+    await until(lambda: provider.pending == 2)
+    await batch.aclose()
+    await until(lambda: provider.pending == 0)
+    assert [item async for item in batch] == []
+
+
+async def test_a_bar_that_cannot_be_shown_loses_no_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pipe(io.StringIO):
+        is_broken = False
+
+        def write(self, text: str) -> int:
+            if self.is_broken:
+                raise BrokenPipeError
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", pipe := Pipe())
+    batch = mocked().batch(["a", "b", "c"], progress=True)
+    pipe.is_broken = True
+    assert contents([item async for item in batch]) == ["x"] * 3

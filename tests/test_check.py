@@ -143,8 +143,26 @@ def test_a_model_of_that_name_at_another_vendor_is_another_one(price: List) -> N
     price("plain", {**BIG, "litellm_provider": "anthropic"})
     report = check("openai/plain", "anthropic/plain")
     assert [row.known for row in report.rows] == [False, True]
-    told = "openai/plain is not in LiteLLM's price list: look for a slip in it"
-    assert report.advice == (told,)
+    [told] = report.advice
+    assert told.startswith("openai/plain is not in LiteLLM's price list")
+
+
+def test_a_tuned_model_a_base_model_and_own_prices_are_known(price: List) -> None:
+    price("openai/ft:plain", BIG)
+    assert check("openai/ft:plain:org::id").rows[0].known
+    deployment = Target("azure", "our-deployment", params={"base_model": "openai/big"})
+    assert check(deployment).rows[0].known is False  # it is another vendor's
+    price("azure/big", BIG)
+    deployment = Target("azure", "our-deployment", params={"base_model": "azure/big"})
+    assert check(deployment).rows[0].known
+    prices = {"input_cost_per_token": 3e-6, "output_cost_per_token": 0.0}
+    own = check(Target("openai", "own-model", params=prices))
+    assert (own.rows[0].input_cost, own.rows[0].output_cost) == (3.0, 0.0)
+    assert "price list" not in str(own)
+
+
+def test_a_max_tokens_that_is_no_number_is_not_compared(price: List) -> None:
+    assert "kills it" not in str(check("openai/small", max_tokens="640000"))
 
 
 def test_a_model_on_an_own_server_need_not_be_on_the_price_list() -> None:
@@ -188,6 +206,25 @@ def test_one_of_two_variables_suffices(monkeypatch: pytest.MonkeyPatch, name: st
     target = "gemini/gemini-2.5-flash"
     assert "set GOOGLE_API_KEY or GEMINI_API_KEY, or" in str(check(target))
     monkeypatch.setenv(name, "planted-gemini-key")
+    assert key_of(target) == "found"
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("fireworks_ai/any", "FIREWORKS_API_KEY"),
+        ("together_ai/any", "TOGETHER_API_KEY"),
+        ("huggingface/any", "HF_TOKEN"),
+        ("cohere/any", "CO_API_KEY"),
+        ("openrouter/any/model", "OR_API_KEY"),
+        ("volcengine/any", "ARK_API_KEY"),
+    ],
+)
+def test_a_variable_by_another_name_is_found(
+    monkeypatch: pytest.MonkeyPatch, target: str, name: str
+) -> None:
+    assert key_of(target) == "missing"
+    monkeypatch.setenv(name, "planted-other-key")
     assert key_of(target) == "found"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
 import subprocess
@@ -50,8 +51,9 @@ class Two:
 
 
 @pytest.fixture
-def vendors(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Two:
+def vendors(serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Two:
     """Let two vendors' addresses lead to fake providers."""
+    caplog.set_level(logging.ERROR, "LiteLLM")  # it warns of the event loops of earlier tests
     two = Two(serve)
     monkeypatch.setenv("OPENAI_API_BASE", f"{two.openai.url}/v1")
     monkeypatch.setenv("ANTHROPIC_API_BASE", two.anthropic.url)
@@ -337,3 +339,23 @@ def test_importing_the_package_does_not_import_the_program() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_a_reader_that_leaves_is_no_error(vendors: Two) -> None:
+    line = f"{sys.executable} -m majordomo_cascade check --providers {OPENAI} --json | true"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, shell=True, env=environment, capture_output=True, check=False)
+    assert done.stderr == b""
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.env").write_bytes(b"OPENAI_API_KEY=\xff\xfe")
+    command = [sys.executable, "-m", "majordomo_cascade", "check", "--env", "bad.env"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "majordomo-cascade: env_file 'bad.env' can't be read: UnicodeDecodeError\n"
+    )

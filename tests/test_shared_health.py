@@ -485,6 +485,27 @@ def test_a_dropped_probe_keeps_nobody_away(due: Pair, server: Server) -> None:
     assert server.client().get("test:health:target:probe") is None
 
 
+def test_a_probe_of_an_earlier_opening_keeps_nobody_away(
+    due: Pair, clock: ManualClock, server: Server
+) -> None:
+    one, other = due
+    assert one.get_leave()
+    probe = one.begin()  # somebody holds it long after its call, as an exception's traceback does
+    other.breaker.reset()
+    other.speak()
+    one.listen()
+    assert one.state == "closed"
+    one.end(probe, Verdict.FAILED)
+    other.fail()
+    other.speak()
+    one.listen()
+    clock.advance(20)
+    server.let_pass(5)
+    one.listen()
+    other.listen()
+    assert other.get_leave()
+
+
 def test_a_process_without_calls_asks_for_no_leave(due: Pair, server: Server) -> None:
     for each in due:
         each.listen()
@@ -971,6 +992,21 @@ async def test_calls_go_on_where_no_thread_can_be_started(
     assert (await cascade.get_response("Hello", mock_response="Hi")).content == "Hi"
 
 
+async def test_a_thread_that_died_is_started_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = RedisHealth(server.url)
+    cascade = LLMCascade(WIRES[:1], shared_health=shared)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with monkeypatch.context() as broken:
+        broken.setattr(shared, "exchange", lambda **_: 1 / 0)  # as a log handler that raises
+        await cascade.get_response("Hello", mock_response="Hi")
+        assert shared._thread is not None
+        shared._thread.join()
+    await cascade.get_response("Hello", mock_response="Hi")
+    await until(lambda: shared._thread is not None and shared._thread.is_alive())
+
+
 SETUP = """
 import os, sys
 from time import sleep
@@ -1055,6 +1091,8 @@ def test_a_forked_child_does_not_probe_by_its_parents_leave(
     assert one.get_leave()
     one.redis_health._begin_anew()
     assert not one.takes_turns()
+    assert one.breaker.peers is not None
+    assert one.breaker.peers.wish != -1  # it asks for its own
 
 
 @pytest.mark.parametrize("kind", ["well", "silent"])

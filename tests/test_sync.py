@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
 import subprocess
 import sys
@@ -432,6 +433,7 @@ def start(tmp_path: Any) -> Iterator[Callable[[FakeProvider, str], subprocess.Po
         file.write_text(BEGIN + code)
         program = subprocess.Popen(
             [sys.executable, *STRICT, file, f"{provider.url}/v1"],
+            env={**os.environ, "LITELLM_LOG": "ERROR"},  # it warns when its loop changes
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -463,6 +465,7 @@ print("onetwo")
 """,
     "half a batch": """
 import asyncio
+import os
 
 
 async def prompts():

@@ -30,6 +30,7 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
 from majordomo_cascade import (
+    AuthenticationError,
     ConfigurationError,
     LLMCascade,
     ProviderUnavailableError,
@@ -453,6 +454,30 @@ async def test_a_stream_that_breaks_for_good_has_failed(serve: Serve, recorder: 
     operation = recorder.operation()
     assert operation.status.status_code is StatusCode.ERROR
     assert attributes_of(operation)["error.type"] == "StreamInterruptedError"
+
+
+async def test_a_fallback_that_breaks_has_served_nobody(serve: Serve, recorder: Recorder) -> None:
+    cascade = cascade_of(serve(Status(401)), serve(BrokenStream("cut")))
+    stream = await cascade.get_response_stream("Hello")
+    with pytest.raises(StreamInterruptedError):
+        async for _ in stream:
+            pass
+    assert recorder.points("majordomo.failovers") == []
+
+
+async def test_a_call_that_nobody_served_has_no_settings(serve: Serve, recorder: Recorder) -> None:
+    first, second = serve(Status(401)), serve(Status(401), Reply())
+    targets = [
+        first.target(*CLAUDE, overrides={"max_tokens": 111}),
+        second.target(params={"max_completion_tokens": 222}),
+    ]
+    cascade = LLMCascade(targets, telemetry=True)
+    with pytest.raises(AuthenticationError):
+        await cascade.get_response("Hello")
+    assert "gen_ai.request.max_tokens" not in attributes_of(recorder.operation())
+    await cascade.get_response("Hello")
+    [*_, operation] = [span for span in recorder.spans if span.name.startswith("chat")]
+    assert attributes_of(operation)["gen_ai.request.max_tokens"] == 222
 
 
 async def test_a_stream_that_nobody_can_restart_blames_the_last_one(

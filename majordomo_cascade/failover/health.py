@@ -228,3 +228,4 @@ class Breaker:
         self._probe = None
         if self.peers is not None:
             self.peers.wish = -1
+            self.peers.probe = None

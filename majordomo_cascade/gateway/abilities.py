@@ -18,8 +18,19 @@ KeyState = Literal["found", "missing", "unknown"]
 #: Variables that have no substitute. Those of AWS and Google have: profiles, roles, logins.
 KEY_VARIABLE = re.compile("(API_KEY|TOKEN)$")
 
+#: Variables that LiteLLM also reads, but does not name.
+OTHER_VARIABLES = {
+    "cohere": "CO_API_KEY",
+    "huggingface": "HF_TOKEN",
+    "openrouter": "OR_API_KEY",
+    "volcengine": "ARK_API_KEY",
+}
+
 #: The prefixes by which LiteLLM is told of another API of the same model's.
 ROUTES = re.compile("^(responses|converse|invoke)/")
+
+#: A model that was tuned for somebody, whose name goes on.
+TUNED = re.compile("^(ft:[^:]+):.*")
 
 #: Names of facts, and LiteLLM's.
 FACTS = {
@@ -32,15 +43,16 @@ FACTS = {
 PRICES = {"input_cost": "input_cost_per_token", "output_cost": "output_cost_per_token"}
 
 
-def facts_of(target: Target) -> dict[str, Any]:
+def facts_of(target: Target, sent: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a ``CheckRow``; what the price list lacks is None.
 
+    A request may bring the name by which to look, or prices of its own.
     ``litellm.get_model_info`` asks servers, guesses abilities, and has 0 for an unknown price.
     """
-    entry = _entry_of(target)
+    entry = _entry_of(target, str(sent.get("base_model") or target.model))
     facts: dict[str, Any] = {name: entry.get(theirs) for name, theirs in FACTS.items()}
     for name, theirs in PRICES.items():
-        price = entry.get(theirs)
+        price = sent.get(theirs, entry.get(theirs))
         facts[name] = None if price is None else round(price * 1e6, 6)
     facts["known"] = bool(entry)
     facts["retires"] = None
@@ -49,8 +61,8 @@ def facts_of(target: Target) -> dict[str, Any]:
     return facts
 
 
-def _entry_of(target: Target) -> Mapping[str, Any]:
-    model = ROUTES.sub("", target.model)
+def _entry_of(target: Target, model: str) -> Mapping[str, Any]:
+    model = TUNED.sub(r"\1", ROUTES.sub("", model))
     for name in (f"{target.provider}/{model}", model):
         entry: Mapping[str, Any] = load().model_cost.get(name, NOTHING)
         if str(entry.get("litellm_provider")).startswith(target.provider):
@@ -67,8 +79,11 @@ def find_key(target: Target, sent: Mapping[str, Any]) -> tuple[KeyState, list[st
     if "api_base" in sent or getattr(litellm, "secret_manager_client", None):
         return "unknown", []
     needed = list(filter(KEY_VARIABLE.search, _variables_of(litellm, target)))
-    if any(map(os.environ.get, needed)):
+    if any(map(os.environ.get, (*needed, OTHER_VARIABLES.get(target.provider, "")))):
         return "found", needed
+    with contextlib.suppress(Exception):  # it reads still others for some providers
+        if needed and litellm.get_llm_provider(f"{target.provider}/{target.model}")[2]:
+            return "found", needed
     prefix = f"{target.provider.upper()}_"
     others = [name for name in os.environ if name.startswith(prefix) and CREDENTIAL.search(name)]
     has_others = any(map(os.environ.get, others))  # such as Azure's logins

@@ -1,28 +1,21 @@
 """OpenTelemetry's names of providers, and LiteLLM's own callbacks for OpenTelemetry."""
 
 import os
-from itertools import chain
 
 import litellm
 from litellm.integrations.opentelemetry import OpenTelemetry
 
 #: The providers that have another name in OpenTelemetry's conventions.
 CONVENTIONAL_NAMES = {
-    "anthropic_text": "anthropic",
     "azure": "azure.ai.openai",
     "azure_ai": "azure.ai.inference",
-    "azure_text": "azure.ai.openai",
     "bedrock": "aws.bedrock",
-    "codestral": "mistral_ai",
     "cohere_chat": "cohere",
     "gemini": "gcp.gemini",
     "mistral": "mistral_ai",
-    "text-completion-codestral": "mistral_ai",
-    "text-completion-openai": "openai",
     "vertex_ai": "gcp.vertex_ai",
     "vertex_ai_beta": "gcp.vertex_ai",
     "watsonx": "ibm.watsonx.ai",
-    "watsonx_text": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
 
@@ -36,6 +29,7 @@ CALLBACK_NAMES = (
     "levo",
     "logfire",
     "otel",
+    "signoz",
     "weave_otel",
 )
 
@@ -48,14 +42,14 @@ def takes_current_span() -> bool:
     """Return whether a callback of LiteLLM's writes on the current span instead of its own."""
     if os.environ.get("USE_OTEL_LITELLM_REQUEST_SPAN", "").lower() == "true":
         return False
-    callbacks = chain(
+    lists = (
         litellm.callbacks,
         litellm.success_callback,
         litellm.failure_callback,
         litellm._async_success_callback,
         litellm._async_failure_callback,
     )
-    return any(map(_writes, callbacks))
+    return any(_writes(callback) for each in lists for callback in each or ())
 
 
 def _writes(callback: object) -> bool:
