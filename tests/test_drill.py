@@ -428,3 +428,11 @@ async def test_no_key_is_in_a_report(serve: Serve) -> None:
     told = f"{report}{report!r}{report._repr_html_()}{json.dumps(report.to_dict())}"
     assert "Incorrect API key" in told
     assert "planted" not in told
+
+
+async def test_a_simulated_silence_is_told_as_a_real_one() -> None:
+    script = [Reply("Paris"), WELL, BrokenStream("stall")]
+    for _ in range(2):  # the first drill of a process imports, which takes long
+        with simulate(LLMCascade(["openai/gpt-4.1"]), script) as simulation:
+            report = await simulation.cascade.drill()
+        assert errors_of(report) == [None, None, StreamInterruptedError]
