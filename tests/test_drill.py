@@ -35,6 +35,7 @@ from majordomo_cascade import (
 )
 from majordomo_cascade.drill import QUESTION
 from majordomo_cascade.testing import (
+    Behaviour,
     BrokenStream,
     Exchange,
     Hang,
@@ -431,7 +432,7 @@ async def test_no_key_is_in_a_report(serve: Serve) -> None:
 
 
 async def test_a_simulated_silence_is_told_as_a_real_one() -> None:
-    script = [Reply("Paris"), WELL, BrokenStream("stall")]
+    script: list[Behaviour] = [Reply("Paris"), WELL, BrokenStream("stall")]
     for _ in range(2):  # the first drill of a process imports, which takes long
         with simulate(LLMCascade(["openai/gpt-4.1"]), script) as simulation:
             report = await simulation.cascade.drill()

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
@@ -558,6 +559,42 @@ else:
     )
     told = "one two three\none\nchild one two three one two three\n"
     assert program.communicate() == (told + "parent one two three  two  three\n", "")
+
+
+def test_a_fork_in_the_middle_of_an_import_leaves_the_child_able_to_import(
+    serve: Serve, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text("import builtins\nbuiltins.begun.set()\nsum(range(10**7))\n")
+    program = start(
+        serve(Reply("fine")),
+        """
+import builtins, signal, threading
+
+builtins.begun = threading.Event()
+
+
+def load(_):
+    import slow
+
+
+cascade = cascade.with_options(on_attempt=load)  # on the loop, as LiteLLM imports there
+thread = threading.Thread(target=lambda: print(ask(), flush=True))
+thread.start()
+builtins.begun.wait()
+child = os.fork()
+if child:
+    thread.join()
+    print(os.waitpid(child, 0)[1])
+else:
+    signal.alarm(30)
+    import slow
+    print("imported", flush=True)
+    os._exit(0)
+""",
+    )
+    out, err = program.communicate()
+    assert err == ""
+    assert sorted(out.split()) == ["0", "fine", "imported"]
 
 
 def test_the_workers_of_a_pool_of_processes_can_ask(serve: Serve, start: Start) -> None:

@@ -52,6 +52,19 @@ class LoopThread(threading.Thread):
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.join(LONGEST_STOP)
 
+    def hold(self) -> threading.Event:
+        """Hold the loop between two callbacks until the event is set."""
+        is_held, may_go_on = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            is_held.set()
+            may_go_on.wait()
+
+        if self is not threading.current_thread():
+            self.loop.call_soon_threadsafe(wait)
+            is_held.wait(LONGEST_STOP)
+        return may_go_on
+
     def let_go(self) -> None:
         """Give the loop, which a fork has copied, a selector of its own.
 
@@ -77,6 +90,19 @@ class Portal:
     def __init__(self) -> None:
         self._threads: list[LoopThread] = []
         self._lock = threading.Lock()
+        self._may_go_on = threading.Event()
+
+    def hold(self) -> None:
+        """Hold the loop while the process forks.
+
+        A lock that it holds, such as that of an import, would be held for ever in the child.
+        """
+        if self._is_running():
+            self._may_go_on = self._threads[-1].hold()
+
+    def go_on(self) -> None:
+        """Let the loop go on."""
+        self._may_go_on.set()
 
     def begin_anew(self) -> None:
         """Forget what the parent has begun, in the child of a fork."""
@@ -129,7 +155,9 @@ class Portal:
 
 portal = Portal()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=portal.begin_anew)
+    os.register_at_fork(
+        before=portal.hold, after_in_parent=portal.go_on, after_in_child=portal.begin_anew
+    )
 
 
 @final
